@@ -1,0 +1,1 @@
+"""What serves: front desk, scheduler, executor, models, HTTP. See docs/architecture.md."""

@@ -1,0 +1,95 @@
+"""Configuration of an engine: frozen, one class a concern, never patched after `resolve()`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+SHIPPED_MODEL = Path(__file__).resolve().parent / "shipped"
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model, and how it is held in memory."""
+
+    model_path: str = str(SHIPPED_MODEL)
+    tokenizer_path: str | None = None  # None: the model's folder
+    served_model_name: str | None = None  # None: the model's path, or "radixlm-shipped"
+    context_length: int | None = None  # tokens; None: what the checkpoint says
+    dtype: str = "auto"  # auto | float32 | bfloat16 | float16
+    device: str = "auto"  # auto | cpu | cuda
+
+
+class CacheConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Size and policy of the KV pool and its radix tree."""
+
+    max_total_tokens: int | None = None  # slots of the pool; None: from `pool_bytes`
+    pool_bytes: int = 1 << 30  # a bound for the pool on a CPU
+    mem_fraction_static: float = 0.85  # share of an accelerator's memory for weights and pool
+    page_size: int = 1  # tokens
+    eviction_policy: str = "lru"
+    disable_radix_cache: bool = False
+
+
+class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of the queue and of one pass through the model."""
+
+    max_running_requests: int = 256
+    max_queued_requests: int = 10_000
+    chunked_prefill_size: int = 2048  # tokens of one pass; -1: prompts are never cut
+    max_input_tokens: int | None = None  # None: the context length less one
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The HTTP door."""
+
+    host: str = "127.0.0.1"
+    port: int = 30000
+    api_key: str | None = None
+    log_level: str = "info"
+    max_request_bytes: int = 16 << 20
+    drain_timeout_s: float = 30.0  # how long SIGTERM waits for running requests
+    incremental_streaming_output: bool = False  # deltas instead of cumulative chunks on /generate
+
+
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the scheduler and the front desk are started with."""
+
+    model: ModelConfig = ModelConfig()
+    cache: CacheConfig = CacheConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    random_seed: int = 0
+    in_process: bool = False  # the scheduler on a thread instead of a process
+    check_invariants: bool = False  # walk tree and pool after every step; for tests
+
+    @property
+    def model_name(self) -> str:
+        """The name under which HTTP clients see the model."""
+        if self.model.served_model_name:
+            return self.model.served_model_name
+        if Path(self.model.model_path) == SHIPPED_MODEL:
+            return "radixlm-shipped"
+        return self.model.model_path
+
+
+def engine_config(**settings: object) -> EngineConfig:
+    """Build a configuration from flat names, as `Engine(model_path=..., page_size=...)` takes them.
+
+    Raises:
+        TypeError: a name that no part of the configuration has; the message lists them all.
+        msgspec.ValidationError: a value of the wrong type, named by its path.
+    """
+    parts: dict[str, dict[str, object]] = {"model": {}, "cache": {}, "schedule": {}}
+    owners = {"model": ModelConfig, "cache": CacheConfig, "schedule": ScheduleConfig}
+    own = {"random_seed", "in_process", "check_invariants"}
+    top: dict[str, object] = {}
+    for name, value in settings.items():
+        owner = next((part for part, cls in owners.items() if name in cls.__struct_fields__), None)
+        if owner is not None:
+            parts[owner][name] = str(value) if isinstance(value, Path) else value
+        elif name in own:
+            top[name] = value
+        else:
+            known = sorted(own.union(*(cls.__struct_fields__ for cls in owners.values())))
+            raise TypeError(f"no engine setting is named {name!r}; known: {', '.join(known)}")
+    return msgspec.convert({**parts, **top}, EngineConfig)

@@ -1,0 +1,45 @@
+"""What can go wrong while serving, as one tree.
+
+EngineError
+├── InvalidRequestError     the caller's mistake; fails alone, before any token (HTTP 400)
+├── QueueFullError          too many requests wait already (HTTP 503)
+├── RequestAbortedError     the request was stopped from outside
+├── ModelLoadError          the checkpoint or tokenizer cannot be used; says which file and tensor
+└── EngineClosedError       the scheduler is gone, or the engine was closed
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Root of the runtime's errors. `status` is the HTTP status that it becomes."""
+
+    status = 500
+
+
+class InvalidRequestError(EngineError, ValueError):
+    """A request that cannot be served as it stands; the message names the field and what is allowed."""
+
+    status = 400
+
+
+class QueueFullError(EngineError):
+    """The waiting queue has reached `max_queued_requests`."""
+
+    status = 503
+
+
+class RequestAbortedError(EngineError):
+    """The request was aborted before it ended by itself."""
+
+    status = 499
+
+
+class ModelLoadError(EngineError):
+    """A checkpoint, its configuration or its tokenizer cannot be used."""
+
+
+class EngineClosedError(EngineError):
+    """The engine was closed, or its scheduler ended."""
+
+    status = 503

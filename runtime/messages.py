@@ -1,0 +1,150 @@
+"""What the front desk and the scheduler say to each other: msgpack structs, never pickles.
+
+desk → scheduler:  Submit · Abort · Flush · Ask · Close
+scheduler → desk:  Ready · Progress · Answer · Fatal
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from .request import RequestId, SamplingParams
+
+TopLogprobs = list[tuple[float, int]]  # (logprob in nats, token id), likeliest first
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Root of the wire's structs; the class name is its tag."""
+
+
+class LogprobRequest(Message, frozen=True):
+    """Which log-probabilities come back with the tokens."""
+
+    start: int = -1  # first prompt position that is scored; -1: output only
+    top: int = 0  # how many alternatives a position
+    token_ids: tuple[int, ...] = ()  # further ids to report at each position
+
+
+class Submit(Message, frozen=True):
+    """Generate a continuation of `tokens`. One struct is one sequence (`n` is already unrolled)."""
+
+    rid: RequestId
+    tokens: list[int]
+    sampling: SamplingParams
+    seed: int
+    stop_ids: tuple[int, ...] = ()  # EOS and the request's own; empty with ignore_eos
+    logprobs: LogprobRequest | None = None
+    namespace: str = ""  # separates cached prefixes of tenants and adapters
+    priority: int = 0
+
+
+class Abort(Message, frozen=True):
+    """Stop a request wherever it is. `quiet`: the desk has ended it by itself (a stop string)."""
+
+    rid: RequestId
+    quiet: bool = False
+
+
+class Flush(Message, frozen=True):
+    """Forget every cached prefix. Answered false while requests run."""
+
+    call: int
+
+
+class Ask(Message, frozen=True):
+    """Report the scheduler's state."""
+
+    call: int
+
+
+class Close(Message, frozen=True):
+    """End the loop; running requests are dropped."""
+
+
+class Ready(Message, frozen=True):
+    """The model is loaded; facts that the desk needs."""
+
+    vocab_size: int
+    context_length: int
+    pool_tokens: int
+    dtype: str
+    device: str
+    model_type: str
+    architectures: list[str]
+    eos_token_ids: tuple[int, ...]
+
+
+class Finish(Message, frozen=True):
+    """Why a sequence ended."""
+
+    type: Literal["stop", "length", "abort"]
+    matched: int | str | None = None
+    length: int | None = None
+    message: str | None = None
+    status: int | None = None
+
+
+class Usage(Message, frozen=True):
+    """Where a prompt's tokens came from: `cached + computed == prompt`."""
+
+    prompt: int
+    cached: int
+    computed: int
+    retractions: int = 0
+
+
+class Delta(Message, frozen=True):
+    """New tokens of one sequence since the last message."""
+
+    rid: RequestId
+    tokens: list[int]
+    logprobs: list[float] | None = None
+    top_logprobs: list[TopLogprobs] | None = None
+    id_logprobs: list[TopLogprobs] | None = None
+    input_logprobs: list[float | None] | None = None  # once, with the first delta
+    input_top_logprobs: list[TopLogprobs | None] | None = None
+    input_id_logprobs: list[TopLogprobs | None] | None = None
+    usage: Usage | None = None  # once, with the first delta
+    finish: Finish | None = None
+
+
+class Progress(Message, frozen=True):
+    """The outcome of one step for every sequence that moved, or an empty sign of life."""
+
+    deltas: list[Delta] = []
+
+
+class State(Message, frozen=True):
+    """The scheduler in numbers. `free + cached + leased == pool`, in tokens."""
+
+    pool: int
+    free: int
+    cached: int
+    leased: int
+    running: int
+    waiting: int
+    steps: int
+    generated_tokens: int
+    prompt_tokens: int
+    cached_tokens: int
+    last_throughput: float  # generated tokens a second over the last window
+
+
+class Answer(Message, frozen=True):
+    """The reply to an `Ask` or a `Flush`."""
+
+    call: int
+    state: State | None = None
+    done: bool = True
+
+
+class Fatal(Message, frozen=True):
+    """The scheduler cannot start or go on."""
+
+    error: str
+
+
+ToScheduler = Submit | Abort | Flush | Ask | Close
+ToDesk = Ready | Progress | Answer | Fatal

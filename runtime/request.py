@@ -1,0 +1,164 @@
+"""What a request asks for: sampling parameters, and their rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NewType
+
+import msgspec
+
+from .errors import InvalidRequestError
+
+RequestId = NewType("RequestId", str)
+
+MAX_STOPS = 64
+MAX_SAMPLES = 128  # of one prompt (`n`)
+
+
+class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the next tokens are chosen. Names, defaults and ranges are SGLang's.
+
+    `temperature` below 1e-6 is greedy. At most one of `regex`, `ebnf`, `json_schema`, `choices`.
+    """
+
+    max_new_tokens: int | None = 128  # None: up to the context's end
+    min_new_tokens: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = -1  # -1: the whole vocabulary
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False  # also switches `stop_token_ids` off
+    no_stop_trim: bool = False
+    skip_special_tokens: bool = True
+    spaces_between_special_tokens: bool = True
+    n: int = 1
+    json_schema: str | None = None
+    regex: str | None = None
+    ebnf: str | None = None
+    choices: tuple[str, ...] | None = None
+    logit_bias: dict[int, float] = {}
+    sampling_seed: int | None = None  # None: drawn from the engine's own seed
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is taken every time."""
+        return self.temperature < 1e-6 or self.top_k == 1
+
+    def verify(self, vocab_size: int) -> None:
+        """Check every range.
+
+        Raises:
+            InvalidRequestError: the first value out of range, with its name and what is allowed.
+        """
+        limit = self.max_new_tokens
+        rules: tuple[tuple[str, Any, bool, str], ...] = (
+            ("max_new_tokens", limit, limit is None or limit >= 0, "at least 0, or null"),
+            (
+                "min_new_tokens",
+                self.min_new_tokens,
+                0 <= self.min_new_tokens and (limit is None or self.min_new_tokens <= limit),
+                "between 0 and max_new_tokens",
+            ),
+            ("temperature", self.temperature, 0 <= self.temperature < float("inf"), "at least 0"),
+            ("top_p", self.top_p, 0 < self.top_p <= 1, "in (0, 1]"),
+            ("top_k", self.top_k, self.top_k == -1 or self.top_k >= 1, "at least 1, or -1 for all"),
+            ("min_p", self.min_p, 0 <= self.min_p <= 1, "in [0, 1]"),
+            (
+                "frequency_penalty",
+                self.frequency_penalty,
+                -2 <= self.frequency_penalty <= 2,
+                "in [-2, 2]",
+            ),
+            (
+                "presence_penalty",
+                self.presence_penalty,
+                -2 <= self.presence_penalty <= 2,
+                "in [-2, 2]",
+            ),
+            (
+                "repetition_penalty",
+                self.repetition_penalty,
+                0 < self.repetition_penalty <= 2,
+                "in (0, 2]",
+            ),
+            ("n", self.n, 1 <= self.n <= MAX_SAMPLES, f"between 1 and {MAX_SAMPLES}"),
+            ("stop", len(self.stop), len(self.stop) <= MAX_STOPS, f"at most {MAX_STOPS} strings"),
+            (
+                "stop_token_ids",
+                self.stop_token_ids,
+                all(0 <= token < vocab_size for token in self.stop_token_ids),
+                f"ids below the vocabulary's {vocab_size}",
+            ),
+            (
+                "logit_bias",
+                self.logit_bias,
+                all(0 <= token < vocab_size for token in self.logit_bias),
+                f"a map from ids below the vocabulary's {vocab_size}",
+            ),
+            (
+                "sampling_seed",
+                self.sampling_seed,
+                self.sampling_seed is None or 0 <= self.sampling_seed < 1 << 63,
+                "in [0, 2**63)",
+            ),
+        )
+        for name, value, holds, allowed in rules:
+            if not holds:
+                raise InvalidRequestError(f"{name} is {value!r}; it must be {allowed}")
+        given = [k for k in ("regex", "ebnf", "json_schema", "choices") if getattr(self, k) is not None]
+        if len(given) > 1:
+            raise InvalidRequestError(f"only one of {', '.join(given)} can constrain a generation")
+
+
+_ALIASES = {"max_tokens": "max_new_tokens", "min_tokens": "min_new_tokens", "seed": "sampling_seed"}
+# Fields of SGLang that change nothing here when unset, and are refused when set.
+_UNSUPPORTED = ("stop_regex", "structural_tag", "custom_params", "stream_interval")
+
+
+def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> SamplingParams:
+    """Read sampling parameters as users write them: nulls mean the default, `stop` may be one string.
+
+    Raises:
+        InvalidRequestError: an unknown key, or a value of the wrong type, by name.
+    """
+    if isinstance(fields, SamplingParams):
+        return fields
+    values: dict[str, Any] = {}
+    for key, value in (fields or {}).items():
+        name = _ALIASES.get(key, key)
+        if name in _UNSUPPORTED:
+            if value not in (None, [], ()):
+                raise InvalidRequestError(f"{key} is not supported yet; leave it out")
+        elif name not in SamplingParams.__struct_fields__:
+            known = ", ".join(SamplingParams.__struct_fields__)
+            raise InvalidRequestError(f"no sampling parameter is named {key!r}; known: {known}")
+        elif value is not None or name == "max_new_tokens":
+            values[name] = value
+    if isinstance(values.get("stop"), str):
+        values["stop"] = (values["stop"],)
+    if isinstance(values.get("stop_token_ids"), int):
+        values["stop_token_ids"] = (values["stop_token_ids"],)
+    if "stop_token_ids" in values:
+        values["stop_token_ids"] = [t for t in values["stop_token_ids"] if t is not None]
+    if "stop" in values:
+        values["stop"] = [text for text in values["stop"] if text]
+    if "logit_bias" in values and isinstance(values["logit_bias"], Mapping):
+        values["logit_bias"] = _token_keys(values["logit_bias"])
+    if not isinstance(values.get("json_schema", ""), str):
+        values["json_schema"] = msgspec.json.encode(values["json_schema"]).decode()
+    try:
+        return msgspec.convert(values, SamplingParams, strict=True)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(f"sampling parameters: {error}") from error
+
+
+def _token_keys(bias: Mapping[Any, Any]) -> dict[int, Any]:
+    try:
+        return {int(token): value for token, value in bias.items()}
+    except ValueError as error:
+        raise InvalidRequestError(f"logit_bias: a key is no token id: {error}") from error
