@@ -1,0 +1,59 @@
+"""The tensors that the slots index."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class KVPool:
+    """Keys and values of all layers.
+
+    Rows that pad a batch to a fixed shape write to `scratch_slot`, one past the last slot, so
+    that they need no mask. Everything starts at zero: attention multiplies masked values by a
+    weight of zero, and zero times an uninitialised NaN is NaN.
+
+    Attributes:
+        keys: one tensor a layer, [num_slots + 1, num_kv_heads, head_dim] `dtype` on `device`.
+        values: the same.
+        num_slots: the scratch slot not counted.
+        bytes_per_slot: keys and values of one token in all layers.
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        num_slots: int,
+        num_kv_heads: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+    ) -> None:
+        shape = (num_slots + 1, num_kv_heads, head_dim)
+        self.keys: list[Tensor] = [
+            torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)
+        ]
+        self.values: list[Tensor] = [torch.zeros_like(keys) for keys in self.keys]
+        self.num_slots = num_slots
+        self.bytes_per_slot = bytes_per_slot(num_layers, num_kv_heads, head_dim, dtype)
+
+    @property
+    def scratch_slot(self) -> int:
+        """The slot that nobody reads."""
+        return self.num_slots
+
+
+def bytes_per_slot(num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype) -> int:
+    """Return the bytes that one token's keys and values take in all layers."""
+    return 2 * num_layers * num_kv_heads * head_dim * dtype.itemsize
+
+
+def num_slots_within(
+    budget_bytes: int, num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype
+) -> int:
+    """Return the `num_slots` of the largest `KVPool` within a budget, its scratch slot paid too.
+
+    Below two slots' worth it is 0: no pool fits.
+    """
+    slots = budget_bytes // bytes_per_slot(num_layers, num_kv_heads, head_dim, dtype)
+    return max(0, slots - 1)

@@ -1,0 +1,183 @@
+"""The cache against a set of prefixes, in any order of operations.
+
+The model is a set of (namespace, prefix) that should be in the tree. Beside it stands the memory
+itself: `memory[slot]` says which path a request wrote there, so that a slot given out twice, or
+for another path, is seen as soon as anybody reads it.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from radixlm.radix_cache import Lease, LeaseReleasedError, OutOfSlotsError, RadixCache
+
+Path = tuple[str, tuple[int, ...]]
+
+token_lists = st.lists(st.integers(0, 1), max_size=14)
+picks = st.randoms(use_true_random=False)
+
+
+@dataclass(eq=False)
+class Request:
+    namespace: str
+    tokens: list[int]
+    lease: Lease
+
+    def path(self, length: int) -> Path:
+        return self.namespace, tuple(self.tokens[:length])
+
+
+@dataclass
+class World:
+    cache: RadixCache
+    page_size: int
+    tree: set[Path] = field(default_factory=set[Path])
+    memory: dict[int, Path] = field(default_factory=dict[int, Path])
+    running: list[Request] = field(default_factory=list[Request])
+
+    def matched(self, namespace: str, tokens: list[int]) -> int:
+        length = 0
+        while length < len(tokens) and (namespace, tuple(tokens[: length + 1])) in self.tree:
+            length += 1
+        return length // self.page_size * self.page_size
+
+    def forget_evicted(self) -> int:
+        """Drop from the model what the cache dropped, none of it locked; return how many."""
+        locked = {r.path(n) for r in self.running for n in range(1, r.lease.locked + 1)}
+        gone = {path for path in self.tree if not self.is_cached(path)}
+        assert not gone & locked
+        self.tree -= gone
+        return len(gone)
+
+    def is_cached(self, path: Path) -> bool:
+        namespace, tokens = path
+        page = -(-len(tokens) // self.page_size) * self.page_size
+        whole = next(
+            t
+            for n, t in self.tree
+            if n == namespace and t[: len(tokens)] == tokens and len(t) == page
+        )
+        return self.cache.match_length(as_array(whole), namespace=namespace) == page
+
+
+def as_array(tokens: list[int] | tuple[int, ...]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    return np.array(tokens, dtype=np.int32)
+
+
+class CacheMachine(RuleBasedStateMachine):
+    world: World
+
+    @initialize(
+        num_slots=st.sampled_from([12, 24, 200]),
+        policy=st.sampled_from(["lru", "lfu", "fifo"]),
+        page_size=st.sampled_from([1, 4]),
+    )
+    def start(self, num_slots: int, policy: str, page_size: int) -> None:
+        cache = RadixCache(num_slots, policy=policy, page_size=page_size)
+        self.world = World(cache, page_size)
+
+    @rule(tokens=token_lists, namespace=st.sampled_from(["", "b"]), spare=st.integers(0, 2))
+    def acquire(self, tokens: list[int], namespace: str, spare: int) -> None:
+        world = self.world
+        limit = max(0, len(tokens) - spare)
+        expected = world.matched(namespace, tokens[:limit])
+        lease = world.cache.acquire(as_array(tokens), namespace=namespace, limit=limit)
+        assert lease.num_cached == lease.locked == len(lease) == expected
+        world.running.append(Request(namespace, tokens[:expected], lease))
+
+    @precondition(lambda self: self.world.running)
+    @rule(pick=picks, tokens=token_lists)
+    def extend(self, pick: random.Random, tokens: list[int]) -> None:
+        world, request = self.world, pick.choice(self.world.running)
+        cache, before = world.cache, self.world.cache.usage()
+        if len(tokens) > cache.available:
+            with pytest.raises(OutOfSlotsError):
+                cache.extend(request.lease, len(tokens))
+            assert cache.usage() == before
+            return
+        length = len(request.tokens)
+        cache.extend(request.lease, len(tokens))
+        needed = max(0, len(tokens) - before.free)
+        assert world.forget_evicted() == -(-needed // world.page_size) * world.page_size
+        request.tokens += tokens
+        for position in range(length, len(request.tokens)):  # the forward pass
+            world.memory[int(request.lease.slots[position])] = request.path(position + 1)
+
+    @precondition(lambda self: self.world.running)
+    @rule(pick=picks)
+    def commit(self, pick: random.Random) -> None:
+        world, request = self.world, pick.choice(self.world.running)
+        length = pick.randint(0, len(request.tokens))
+        world.cache.commit(request.lease, as_array(request.tokens[:length]))
+        pages = length // world.page_size * world.page_size
+        assert request.lease.locked >= pages
+        world.tree |= {request.path(n) for n in range(1, pages + 1)}
+
+    @precondition(lambda self: self.world.running)
+    @rule(pick=picks)
+    def truncate(self, pick: random.Random) -> None:
+        request = pick.choice(self.world.running)
+        length = pick.randint(request.lease.locked, len(request.tokens))
+        self.world.cache.truncate(request.lease, length)
+        del request.tokens[length:]
+
+    @precondition(lambda self: self.world.running)
+    @rule(pick=picks)
+    def release(self, pick: random.Random) -> None:
+        request = pick.choice(self.world.running)
+        self.world.running.remove(request)
+        self.world.cache.release(request.lease)
+        with pytest.raises(LeaseReleasedError):
+            self.world.cache.release(request.lease)
+
+    @rule()
+    def flush(self) -> None:
+        freed = self.world.cache.flush()
+        assert self.world.forget_evicted() == freed
+
+    @invariant()
+    def the_structure_is_sound(self) -> None:
+        self.world.cache.check()
+
+    @invariant()
+    def every_slot_holds_the_path_that_it_stands_for(self) -> None:
+        for request in self.world.running:
+            slots = request.lease.slots.tolist()
+            assert len(slots) == len(request.tokens)
+            for length, slot in enumerate(slots, start=1):
+                assert self.world.memory[slot] == request.path(length)
+
+    @invariant()
+    def every_slot_is_accounted_for(self) -> None:
+        world = self.world
+        private = sum(len(request.lease.private) for request in world.running)
+        locked = {r.path(n) for r in world.running for n in range(1, r.lease.locked + 1)}
+        usage = world.cache.usage()
+        assert usage.cached == len(world.tree - locked)
+        assert usage.leased == len(locked) + private
+        assert usage.free == usage.pool - len(world.tree) - private
+        assert world.cache.available == usage.free + usage.cached
+
+
+def test_the_cache_agrees_with_a_set_of_prefixes() -> None:
+    run_state_machine_as_test(
+        CacheMachine,
+        settings=settings(
+            max_examples=80,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
