@@ -1,0 +1,1 @@
+"""The executor: a plan of rows becomes tensors, logits, and next tokens."""

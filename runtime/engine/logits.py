@@ -1,0 +1,185 @@
+"""Pure arithmetic on logits: log-probabilities, penalties, filters, noise.
+
+A logit tensor is [rows, vocab] f32. Functions that say "in place" change it; an edit names single
+logits of a row, so that the cost follows the number of tokens named and not the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ..messages import TopLogprobs
+
+Tokens = NDArray[np.int32] | Sequence[int]
+Edit = tuple[int, Tokens, float | Sequence[float]]  # row, tokens of it, one value or one for each
+
+
+@dataclass(frozen=True, slots=True)
+class Logprobs:
+    """Log-probabilities in nats at some positions; empty where they were not asked for."""
+
+    chosen: list[float]  # [positions] of the token that stands there
+    top: list[TopLogprobs]  # [positions] the likeliest, best first
+    ids: list[TopLogprobs]  # [positions] of the ids asked for, in their order
+
+
+def logprobs(logits: Tensor, token_ids: Tokens, top: int = 0, ids: Sequence[int] = ()) -> Logprobs:
+    """Return log-probabilities under the model's own distribution, log_softmax(logits).
+
+    Neither temperature nor penalties nor masks count, as in SGLang.
+
+    Args:
+        logits: [positions, vocab] f32.
+        token_ids: [positions] the token that follows each position.
+        top: how many alternatives to report at each.
+        ids: further tokens to report at each.
+    """
+    total = logits.logsumexp(-1, keepdim=True)
+    following = torch.as_tensor(np.asarray(token_ids, dtype=np.int64), device=logits.device)
+    chosen = logits.gather(-1, following[:, None]) - total
+    best, best_ids = logits.topk(min(top, logits.shape[-1]), -1)
+    asked = logits[:, list(ids)] - total
+    return Logprobs(
+        chosen=chosen[:, 0].tolist(),
+        top=_pairs((best - total).tolist(), best_ids.tolist()) if top else [],
+        ids=_pairs(asked.tolist(), [list(ids)] * len(logits)) if ids else [],
+    )
+
+
+def _pairs(values: list[list[float]], tokens: list[list[int]]) -> list[TopLogprobs]:
+    return [list(zip(row, of_row, strict=True)) for row, of_row in zip(values, tokens, strict=True)]
+
+
+def add_bias(logits: Tensor, edits: Sequence[Edit]) -> None:
+    """Add each edit's value to its logits, in place; a token named twice gets it twice."""
+    if edits:
+        rows, tokens, values = _flatten(edits, logits.device)
+        logits.index_put_((rows, tokens), values, accumulate=True)
+
+
+def penalize_repetition(logits: Tensor, edits: Sequence[Edit]) -> None:
+    """Divide positive logits by the penalty and multiply negative ones, in place.
+
+    However often a token is named, it is penalised once. Source: CTRL (arXiv:1909.05858), with the
+    sign rule of Hugging Face's processor.
+    """
+    if edits:
+        rows, tokens, values = _flatten(edits, logits.device)
+        seen = logits[rows, tokens]
+        logits[rows, tokens] = torch.where(seen > 0, seen / values, seen * values)
+
+
+def penalize_presence(logits: Tensor, edits: Sequence[Edit]) -> None:
+    """Subtract each edit's value from its logits, in place, once however often a token is named."""
+    if edits:
+        rows, tokens, values = _flatten(edits, logits.device)
+        logits[rows, tokens] = logits[rows, tokens] - values
+
+
+def penalize_frequency(logits: Tensor, edits: Sequence[Edit]) -> None:
+    """Subtract each edit's value from its logits, in place, each time a token is named."""
+    if edits:
+        rows, tokens, values = _flatten(edits, logits.device)
+        logits.index_put_((rows, tokens), -values, accumulate=True)
+
+
+def _flatten(edits: Sequence[Edit], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return rows [n] i64, tokens [n] i64 and values [n] f32 of all edits."""
+    lengths = [len(tokens) for _, tokens, _ in edits]
+    rows = np.repeat([row for row, _, _ in edits], lengths)
+    tokens = np.concatenate([np.asarray(tokens, dtype=np.int64) for _, tokens, _ in edits])
+    values = [np.broadcast_to(value, n) for (_, _, value), n in zip(edits, lengths, strict=True)]
+    return (
+        torch.from_numpy(rows).to(device),
+        torch.from_numpy(tokens).to(device),
+        torch.from_numpy(np.concatenate(values, dtype=np.float32)).to(device),
+    )
+
+
+def keep_likeliest(
+    logits: Tensor, top_k: Sequence[int], top_p: Sequence[float], min_p: Sequence[float]
+) -> None:
+    """Set to -inf, in place, what the three filters drop.
+
+    All three look at the same probabilities, sorted once: the `top_k` first; of these the fewest
+    whose sum reaches `top_p`; of these the ones with at least `min_p` times the likeliest's. What
+    top_k drops still counts in the sum, as in SGLang. Tokens as likely as the last one kept are
+    kept too: the outcome depends on no order of sorting.
+
+    Args:
+        logits: [rows, vocab] f32, temperature applied.
+        top_k: [rows] -1 for all.
+        top_p: [rows] in (0, 1].
+        min_p: [rows] in [0, 1].
+    """
+    vocab = logits.shape[-1]
+    limits = [k if 0 < k < vocab else vocab for k in top_k]
+    # 1.0 must keep everything, also where rounding lets the sum reach 1 early.
+    sums = [p if p < 1 else 2.0 for p in top_p]
+    k, p, m = (torch.tensor(x, device=logits.device)[:, None] for x in (limits, sums, min_p))
+    probs = logits.softmax(-1)
+    widest = max(limits)
+    if widest < vocab:
+        ranked = probs.topk(widest, -1).values
+    else:
+        ranked = probs.sort(-1, descending=True).values
+    before = ranked.cumsum(-1) - ranked
+    rank = torch.arange(widest, device=logits.device)
+    kept = (rank < k) & (before < p) & (ranked >= m * ranked[:, :1])
+    last = kept.sum(-1, keepdim=True).sub_(1).clamp_(min=0)
+    logits.masked_fill_(probs < ranked.gather(-1, last), -torch.inf)
+
+
+_WORD = (1 << 64) - 1
+_GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def _mix(x: int) -> int:
+    """Return splitmix64's finaliser of `x`, 64 bits."""
+    x = (x ^ x >> 30) * _MIX_1 & _WORD
+    x = (x ^ x >> 27) * _MIX_2 & _WORD
+    return x ^ x >> 31
+
+
+def _signed(x: int) -> int:
+    return x - (1 << 64) if x >> 63 else x
+
+
+def noise_key(seed: int, position: int) -> int:
+    """Return the signed 64-bit key of the noise for one step of one sequence."""
+    return _signed(_mix(_mix(seed + _GOLDEN & _WORD) + position * _GOLDEN & _WORD))
+
+
+def gumbel_noise(keys: Sequence[int], vocab: int, device: torch.device) -> Tensor:
+    """Return standard Gumbel noise that depends on a row's key and the token id alone.
+
+    Adding it to logits and taking the largest samples from their softmax. Counter-based, so that a
+    sequence draws the same tokens whatever else is in the batch and however it was cut into passes.
+    Source: splitmix64's finaliser (Steele et al., OOPSLA 2014) of key + token * golden ratio.
+
+    Args:
+        keys: [rows] of `noise_key`.
+        vocab: how many tokens get noise.
+        device: where.
+
+    Returns:
+        [rows, vocab] f32. Cost: fourteen elementwise passes.
+    """
+    counter = torch.arange(vocab, dtype=torch.int64, device=device).mul_(_signed(_GOLDEN))
+    x = counter + torch.tensor(keys, dtype=torch.int64, device=device)[:, None]
+    for shift, factor in ((30, _MIX_1), (27, _MIX_2)):
+        # `>>` carries the sign along; the mask makes it the unsigned shift that the source means.
+        x ^= (x >> shift).bitwise_and_((1 << 64 - shift) - 1)
+        x *= _signed(factor)
+    high = (x >> 32).bitwise_and_((1 << 32) - 1)
+    # 32 bits near 0 keep their precision in f32; those near 1 would round to it, hence the bound.
+    uniform = high.float().add_(0.5).mul_(2.0**-32).clamp_(max=1 - 2.0**-24)
+    return uniform.neg_().log1p_().neg_().log_().neg_()

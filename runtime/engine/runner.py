@@ -1,0 +1,162 @@
+"""A loaded model with its KV pool: rows in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...radix_cache.kv import KVPool
+from ..attention import make_attention
+from ..config import CacheConfig, ModelConfig
+from ..errors import ModelLoadError
+from ..models.decoder import Decoder, DecoderSpec
+from ..models.registry import find_family
+from ..models.settings import Settings
+from ..models.weights import load_weights
+from .inputs import Inputs, Row
+from .memory import pool_slots
+from .sampler import Sampler
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+SMALL = 1_000_000_000  # parameters up to which "auto" is float32 on a CPU
+
+
+class Runner:
+    """Runs passes of one model on one device. For the scheduler's thread alone.
+
+    Attributes:
+        vocab_size: width of the logits; it may exceed the tokenizer's.
+        context_length: most tokens of a sequence.
+        num_layers: layers of the model, and of the pool.
+        num_slots: slots of the pool.
+        eos_token_ids: what config.json and generation_config.json say ends a text.
+        model_type: of config.json.
+        architectures: of config.json.
+        dtype: of weights, activations and pool; logits are f32 always.
+        device: where all of it is.
+        pool: keys and values.
+        sampler: chooses tokens from what `forward` returns.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        pool: KVPool,
+        settings: Settings,
+        *,
+        context_length: int,
+        eos_token_ids: tuple[int, ...],
+    ) -> None:
+        self.vocab_size = model.spec.vocab_size
+        self.context_length = context_length
+        self.num_layers = model.spec.layers
+        self.num_slots = pool.num_slots
+        self.eos_token_ids = eos_token_ids
+        self.model_type = settings.text("model_type", "")
+        self.architectures = settings.names("architectures")
+        self.dtype = model.dtype
+        self.device = model.embedding.device
+        self.pool = pool
+        self.sampler = Sampler()
+        self._model = model
+        self._attention = make_attention("plain", pool, model.spec.head_dim**-0.5)
+
+    @classmethod
+    def load(cls, config: ModelConfig, cache: CacheConfig) -> Runner:
+        """Read a checkpoint and make room for its KV pool.
+
+        `device="auto"` is CUDA where there is one. `dtype="auto"` on a CPU is float32 up to a
+        billion parameters and bfloat16 beyond; on CUDA it is the checkpoint's, or else bfloat16.
+
+        Raises:
+            ModelLoadError: what cannot be used, in which file, and what could.
+        """
+        folder = Path(config.model_path)
+        if not folder.is_dir():
+            raise ModelLoadError(f"model_path {config.model_path!r} is no folder on this machine")
+        settings = Settings.read(folder / "config.json")
+        if settings.section("quantization_config"):
+            raise settings.error("quantization_config", "is not supported; use plain weights")
+        family = find_family(settings.names("architectures"))
+        spec = family.read_spec(settings)
+        context_length = _context_length(config, spec)
+        device = _device(config.device)
+        dtype = _dtype(config.dtype, settings, spec, device)
+        model = Decoder(spec, dtype, device)
+        targets = {family.tensor_name(name): part for name, part in model.parameters().items()}
+        load_weights(folder, targets, family.ignored)
+        pool = KVPool(
+            spec.layers,
+            pool_slots(spec, cache, dtype, device),
+            spec.kv_heads,
+            spec.head_dim,
+            dtype,
+            device,
+        )
+        eos_token_ids = _eos_token_ids(folder, settings)
+        return cls(
+            model, pool, settings, context_length=context_length, eos_token_ids=eos_token_ids
+        )
+
+    @torch.inference_mode()
+    def forward(self, rows: Sequence[Row]) -> Tensor:
+        """Run one pass and write its keys and values into the pool.
+
+        Returns:
+            [W, vocab] f32: the logits of every row's wanted positions, row after row.
+        """
+        inputs = Inputs.build(rows, self.device)
+        self._attention.plan(inputs.layout)
+        return self._model(inputs.tokens, inputs.positions, inputs.wanted, self._attention)
+
+
+def _eos_token_ids(folder: Path, settings: Settings) -> tuple[int, ...]:
+    """Return the ids of both files: chat models name their end of turn in the second alone."""
+    ids = settings.token_ids("eos_token_id")
+    path = folder / "generation_config.json"
+    if path.exists():
+        ids += Settings.read(path).token_ids("eos_token_id")
+    return tuple(dict.fromkeys(ids))
+
+
+def _context_length(config: ModelConfig, spec: DecoderSpec) -> int:
+    wanted = config.context_length or spec.max_positions
+    if wanted > spec.max_positions:
+        raise ModelLoadError(
+            f"context_length is {wanted}; the model in {config.model_path} was made for at most "
+            f"{spec.max_positions} positions"
+        )
+    return wanted
+
+
+def _device(name: str) -> torch.device:
+    found = torch.cuda.is_available()
+    if name == "auto":
+        name = "cuda" if found else "cpu"
+    if name.split(":")[0] not in ("cpu", "cuda"):
+        raise ModelLoadError(f"device is {name!r}; it must be auto, cpu or cuda")
+    if name != "cpu" and not found:
+        raise ModelLoadError(f"device is {name!r}, but torch finds no CUDA device here")
+    return torch.device(name)
+
+
+def _dtype(name: str, settings: Settings, spec: DecoderSpec, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        if device.type == "cpu":
+            return torch.float32 if _num_parameters(spec) <= SMALL else torch.bfloat16
+        name = settings.text("dtype", settings.text("torch_dtype", "bfloat16"))
+    if name not in DTYPES:
+        raise ModelLoadError(f"dtype is {name!r}; it must be auto or one of {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def _num_parameters(spec: DecoderSpec) -> int:
+    empty = Decoder(spec, torch.float32, torch.device("meta"))
+    return sum(part.numel() for part in empty.parameters().values())
