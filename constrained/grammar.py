@@ -1,0 +1,72 @@
+"""The two protocols that the scheduler sees, whatever back end stands behind them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from .spec import GrammarSpec
+
+__all__ = ["Grammar", "Matcher"]
+
+
+class Grammar(Protocol):
+    """A compiled spec for one vocabulary: immutable, and shared by any number of requests and threads."""
+
+    @property
+    def spec(self) -> GrammarSpec:
+        """What was compiled."""
+        ...
+
+    def matcher(self) -> Matcher:
+        """Start a new match at the beginning of the text. Cheap: no copy of the grammar."""
+        ...
+
+
+class Matcher(Protocol):
+    """One request's position in a grammar. Not thread-safe: one thread at a time."""
+
+    def fill(self, mask: Tensor, row: int) -> None:
+        """Write which tokens may come next.
+
+        Args:
+            mask: [batch, ceil(vocab / 32)] i32 on the CPU; bit `t % 32` of word `t // 32` becomes
+                1 where token `t` is allowed, and 0 elsewhere. Once the match is over (a stop
+                token was accepted) only stop tokens are.
+            row: the row to write; the others stay as they are.
+        """
+        ...
+
+    def accept(self, token: int) -> bool:
+        """Advance by a token. False: it is not allowed here, and nothing has changed."""
+        ...
+
+    def rollback(self, count: int) -> None:
+        """Undo the last `count` accepted tokens, a stop token included.
+
+        Raises:
+            ValueError: fewer than `count` tokens have been accepted.
+        """
+        ...
+
+    def fork(self) -> Matcher:
+        """Return an independent matcher at the same position."""
+        ...
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether the text so far is complete, so that a stop token is legal now."""
+        ...
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing but a stop token is legal any more, or one was accepted: the request can end here."""
+        ...
+
+    def forced(self) -> str:
+        """Return the text that must come next, whatever is sampled; "" where there is a choice or none is known.
+
+        It may end inside a token that continues it: whoever appends it tokenises it in context.
+        """
+        ...

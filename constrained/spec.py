@@ -1,0 +1,213 @@
+"""What a user asks for: a grammar's kind and its source text, as a value that travels and compares.
+
+Nothing is compiled here and no tokenizer is known; only what is cheap to see is checked. Imports
+no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NoReturn, Self
+
+import msgspec
+
+from .errors import GrammarError, LimitError, MalformedError
+
+__all__ = ["MAX_CHOICES", "MAX_SCHEMA_DEPTH", "MAX_SOURCE_BYTES", "GrammarSpec", "Kind"]
+
+Kind = Literal["regex", "ebnf", "json_schema", "json_object", "choices"]
+
+MAX_SOURCE_BYTES = 256 * 1024  # UTF-8; xgrammar takes 3 s for a literal of this size
+MAX_CHOICES = 10_000  # 0.3 s to compile
+MAX_SCHEMA_DEPTH = 100  # levels of nesting in a schema's JSON text
+
+ANY_JSON = "$$ANY$$"  # SGLang's schema for "any JSON object"
+
+
+class GrammarSpec(msgspec.Struct, frozen=True):
+    """A constraint on generated text; equal specs compile to one shared grammar.
+
+    Build it with a constructor below: each checks size and form and raises `GrammarError`. A spec
+    that arrives over the wire is a plain struct: call `checked()`.
+    """
+
+    kind: Kind
+    source: str  # the pattern, the grammar, JSON text of the schema or of the list of choices; "" for json_object
+
+    @classmethod
+    def regex(cls, pattern: str) -> Self:
+        """Text that `re.fullmatch(pattern, text)` would match; `pattern.py` says which constructs."""
+        return cls("regex", pattern).checked()
+
+    @classmethod
+    def ebnf(cls, text: str) -> Self:
+        """Text derived from the rule `root` of a grammar in xgrammar's EBNF."""
+        return cls("ebnf", text).checked()
+
+    @classmethod
+    def json_schema(cls, schema: Mapping[str, Any] | bool | str | type) -> Self:
+        """A JSON document valid under `schema`; `schema.py` says which keywords and which layout.
+
+        Args:
+            schema: a dict, JSON text, a pydantic model, or any type that pydantic can describe (a
+                dataclass, a TypedDict, `list[int]`). Key order is kept: it is the order in which
+                properties are generated. SGLang's `"$$ANY$$"` means `json_object()`.
+        """
+        if schema == ANY_JSON:
+            return cls.json_object()
+        if not isinstance(schema, str):
+            document = schema if isinstance(schema, Mapping | bool) else _describe(schema)
+            try:
+                schema = json.dumps(document, ensure_ascii=False)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise MalformedError(
+                    f"the schema is not JSON: {error}", kind="json_schema"
+                ) from error
+        return cls("json_schema", schema).checked()
+
+    @classmethod
+    def json_object(cls) -> Self:
+        """Any JSON object, laid out like `json.dumps`."""
+        return cls("json_object", "")
+
+    @classmethod
+    def choices(cls, options: Sequence[str]) -> Self:
+        """Exactly one of `options`, which may hold any text and may be prefixes of each other."""
+        return cls("choices", json.dumps(list(options), ensure_ascii=False)).checked()
+
+    def checked(self) -> Self:
+        """Return the spec, with a schema's JSON text in canonical form.
+
+        Raises:
+            GrammarError: what is wrong, as far as can be seen without compiling. Cost: one pass
+                over the source.
+        """
+        self._check_text()
+        match self.kind:
+            case "json_schema":
+                document = parse_json(self.source, kind=self.kind)
+                if not isinstance(document, dict | bool):
+                    raise MalformedError(
+                        f"a schema is an object or a boolean, not {type(document).__name__}",
+                        kind=self.kind,
+                        pointer="",
+                    )
+                canonical = type(self)(self.kind, json.dumps(document, ensure_ascii=False))
+                canonical._check_text()  # an escape may have hidden a lone surrogate
+                return canonical
+            case "choices":
+                _check_choices(parse_json(self.source, kind=self.kind))
+            case "regex" | "ebnf" | "json_object":
+                pass
+        return self
+
+    def _check_text(self) -> None:
+        try:
+            size = len(self.source.encode())
+        except UnicodeEncodeError as error:
+            raise MalformedError(
+                f"the text holds a lone surrogate, {self.source[error.start]!r}, at {error.start}",
+                kind=self.kind,
+            ) from error
+        if size > MAX_SOURCE_BYTES:
+            raise LimitError(
+                f"the source has {size:,} bytes; at most {MAX_SOURCE_BYTES:,} are allowed",
+                kind=self.kind,
+            )
+
+
+def parse_json(text: str, *, kind: Kind) -> Any:
+    """Parse strictly: finite numbers, no repeated key, at most `MAX_SCHEMA_DEPTH` levels.
+
+    Raises:
+        GrammarError: where and why the text is not such JSON.
+    """
+    if (depth := _depth(text)) > MAX_SCHEMA_DEPTH:
+        raise LimitError(
+            f"the JSON text nests {depth} levels deep; at most {MAX_SCHEMA_DEPTH} are allowed",
+            kind=kind,
+        )
+    try:
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_unique_keys,
+        )
+    except ValueError as error:
+        if isinstance(error, GrammarError):
+            raise
+        raise MalformedError(f"the source is not JSON: {error}", kind=kind) from error
+
+
+def _depth(text: str) -> int:
+    """Count the deepest nesting of brackets outside strings, without recursion."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for char in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif char == "\\":
+                escaped = True
+            elif char == '"':
+                in_string = False
+        elif char == '"':
+            in_string = True
+        elif char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}":
+            depth -= 1
+    return deepest
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    if (value := float(text)) in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text} is too large for a double")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key!r} occurs twice in one object")
+        result[key] = value
+    return result
+
+
+def _check_choices(options: Any) -> None:
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise MalformedError("choices are a list of strings", kind="choices")
+    try:
+        "".join(options).encode()
+    except UnicodeEncodeError as error:
+        raise MalformedError("a choice holds a lone surrogate", kind="choices") from error
+    if not options:
+        raise MalformedError("the list of choices is empty; give one or more", kind="choices")
+    if len(options) > MAX_CHOICES:
+        raise LimitError(
+            f"there are {len(options):,} choices; at most {MAX_CHOICES:,} are allowed",
+            kind="choices",
+        )
+
+
+def _describe(type_: Any) -> Any:
+    """Let pydantic write the schema of a type."""
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        return TypeAdapter(type_).json_schema()
+    except (PydanticUserError, TypeError) as error:
+        raise MalformedError(
+            f"pydantic cannot describe {type_!r}: {error}",
+            kind="json_schema",
+            hint="Give a dict, JSON text, a pydantic model, a dataclass or a TypedDict.",
+        ) from error

@@ -1,0 +1,232 @@
+"""Grammars on xgrammar: its pushdown automata and token masks, over EBNF that is written here.
+
+Only its EBNF reader is used, never its converters for regexes and schemas (`pattern.py` and
+`schema.py` say why). What could crash or hang it was looked for in a subprocess (0.2.8): it
+counts its own nesting, and takes huge repetition lazily; but a grammar without finite text makes
+`find_jump_forward_string` loop for ever, so such grammars are refused (`_check_productive`).
+
+Threads: xgrammar lets go of the GIL while it compiles. A compiled grammar is immutable and
+shared; a matcher is one thread's.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xgrammar
+from torch import Tensor
+
+from .bitmask import allocate_bitmask
+from .ebnf import alternation, literal
+from .errors import LimitError, MalformedError, UnsatisfiableError
+from .pattern import lower_pattern
+from .schema import lower_schema
+from .spec import GrammarSpec, parse_json
+from .vocab import Vocabulary
+
+__all__ = ["Compiler"]
+
+
+class Compiler:
+    """Compiles specs for one vocabulary. Any number of threads may."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        # An empty token is special to xgrammar: never in text. So are ids past the end.
+        info = xgrammar.TokenizerInfo(
+            list(vocabulary.tokens),
+            vocab_type=xgrammar.VocabType.RAW,
+            vocab_size=vocabulary.size,
+            stop_token_ids=sorted(vocabulary.stop_ids),
+        )
+        # One thread a compile: the worker's own. Its cache is off, for ours is bounded and shared.
+        self._compiler = xgrammar.GrammarCompiler(info, max_threads=1, cache_enabled=False)
+        self._ids = _Ids.of(vocabulary)
+
+    def compile(self, spec: GrammarSpec) -> Grammar:
+        """Compile; takes milliseconds to seconds, on the calling thread.
+
+        Raises:
+            GrammarError: see its tree.
+        """
+        text = _ebnf(spec)
+        try:
+            grammar = xgrammar.Grammar.from_ebnf(text)
+        except (RuntimeError, ValueError) as error:
+            raise MalformedError(_message(error), kind=spec.kind) from error
+        _check_productive(json.loads(grammar.serialize_json()), spec)
+        try:
+            compiled = self._compiler.compile_grammar(grammar)
+        except (RuntimeError, ValueError) as error:
+            raise LimitError(_message(error), kind=spec.kind) from error
+        return Grammar(spec, compiled, self._ids)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """What matchers share of a vocabulary."""
+
+    vocabulary: Vocabulary
+    stop_mask: Tensor  # [ceil(vocab / 32)] i32 on the CPU: a mask row that allows stop tokens alone
+    last_word: int  # the bits of a row's last word that are ids
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> _Ids:
+        words = np.zeros(-(-vocabulary.size // 32), dtype=np.uint32)
+        for token in vocabulary.stop_ids:
+            words[token // 32] |= np.uint32(1 << token % 32)
+        used = vocabulary.size % 32
+        last_word = (1 << used) - 1 if used else -1
+        return cls(vocabulary, torch.from_numpy(words.view(np.int32)), last_word)
+
+
+class Grammar:
+    """A compiled grammar; see the protocol."""
+
+    def __init__(self, spec: GrammarSpec, compiled: xgrammar.CompiledGrammar, ids: _Ids) -> None:
+        self.spec = spec
+        self._compiled = compiled
+        self._ids = ids
+
+    def matcher(self) -> Matcher:
+        """Start a new match at the beginning of the text."""
+        return Matcher(xgrammar.GrammarMatcher(self._compiled), self._ids, 0)
+
+
+class Matcher:
+    """A position in a grammar; see the protocol."""
+
+    def __init__(self, matcher: xgrammar.GrammarMatcher, ids: _Ids, accepted: int) -> None:
+        self._matcher = matcher
+        self._ids = ids
+        self._accepted = accepted  # tokens that rollback can undo
+
+    def fill(self, mask: Tensor, row: int) -> None:
+        """Write which tokens may come next."""
+        if self._matcher.is_terminated():  # xgrammar would raise
+            mask[row] = self._ids.stop_mask
+        else:
+            self._matcher.fill_next_token_bitmask(mask, row)
+            # xgrammar leaves the bits past the vocabulary set: wider logits would read them.
+            mask[row, -1] &= self._ids.last_word
+
+    def accept(self, token: int) -> bool:
+        """Advance by a token."""
+        # What can be told without xgrammar is: it writes a line to stderr for each of these.
+        if self._matcher.is_terminated() or not self._ids.vocabulary.is_spelled(token):
+            return False
+        if not self._matcher.accept_token(token):
+            return False
+        self._accepted += 1
+        return True
+
+    def rollback(self, count: int) -> None:
+        """Undo the last tokens."""
+        if not 0 <= count <= self._accepted:
+            raise ValueError(f"cannot undo {count} tokens: {self._accepted} have been accepted")
+        if count:
+            self._matcher.rollback(count)
+            self._accepted -= count
+
+    def fork(self) -> Matcher:
+        """Return an independent matcher at the same position."""
+        return Matcher(self._matcher.fork(), self._ids, self._accepted)
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether the text so far is complete."""
+        return bool(self._matcher.is_completed())
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing but a stop token is legal any more, or one was accepted."""
+        if self._matcher.is_terminated():
+            return True
+        if not self._matcher.is_completed():
+            return False
+        mask = allocate_bitmask(1, self._ids.vocabulary.size)
+        self.fill(mask, 0)
+        return torch.equal(mask[0], self._ids.stop_mask)
+
+    def forced(self) -> str:
+        """Return the text that must come next."""
+        if self._matcher.is_terminated():  # xgrammar would raise
+            return ""
+        try:
+            return self._matcher.find_jump_forward_string()
+        except UnicodeDecodeError:  # in the middle of a character
+            return ""
+
+
+def _ebnf(spec: GrammarSpec) -> str:
+    """Lower a spec to xgrammar's EBNF."""
+    match spec.kind:
+        case "regex":
+            return f"root ::= {lower_pattern(spec.source)}"
+        case "ebnf":
+            return spec.source
+        case "json_schema":
+            return lower_schema(parse_json(spec.source, kind=spec.kind))
+        case "json_object":
+            return lower_schema({"type": "object"})
+        case "choices":
+            options = parse_json(spec.source, kind=spec.kind)
+            return f"root ::= {alternation([literal(option) for option in options])}"
+
+
+def _check_productive(grammar: dict[str, Any], spec: GrammarSpec) -> None:
+    """Refuse a grammar with a rule that derives no finite text, from xgrammar's own serialised form.
+
+    A least fixed point: a rule is productive once one of its alternatives is. Kinds of
+    expressions that are not listed are terminals. `grammar_expr_data` holds, at
+    `grammar_expr_indptr[i]`, expression i as [kind, length, *arguments].
+    """
+    data, starts = grammar["grammar_expr_data"], grammar["grammar_expr_indptr"]
+    rules = [(name, body) for name, body, *_ in grammar["rules"]]
+    productive: set[int] = set()
+
+    def holds(index: int) -> bool:
+        kind, length = data[starts[index] : starts[index] + 2]
+        arguments = data[starts[index] + 2 : starts[index] + 2 + length]
+        match kind:
+            case ExpressionKind.RULE:
+                return arguments[0] in productive
+            case ExpressionKind.SEQUENCE:
+                return all(map(holds, arguments))
+            case ExpressionKind.CHOICES:
+                return any(map(holds, arguments))
+            case ExpressionKind.REPEAT:
+                return arguments[1] == 0 or arguments[0] in productive
+            case _:
+                return True
+
+    while found := {i for i, (_, body) in enumerate(rules) if i not in productive and holds(body)}:
+        productive |= found
+    for index, (name, _) in enumerate(rules):
+        if index not in productive:
+            raise UnsatisfiableError(
+                f"the rule {name!r} derives no finite text"
+                if spec.kind == "ebnf"
+                else "no finite text matches",
+                kind=spec.kind,
+                hint="Give every recursion a way to end: an alternative, or a property that is not required.",
+            )
+
+
+class ExpressionKind(enum.IntEnum):
+    """xgrammar's numbers for kinds of expressions (its serialisation v16)."""
+
+    RULE = 4
+    SEQUENCE = 5
+    CHOICES = 6
+    REPEAT = 8
+
+
+def _message(error: Exception) -> str:
+    """Return what xgrammar says, without its time stamp and source line."""
+    return re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", str(error).strip())
