@@ -3,7 +3,6 @@
 EngineError
 ├── InvalidRequestError     the caller's mistake; fails alone, before any token (HTTP 400)
 ├── QueueFullError          too many requests wait already (HTTP 503)
-├── RequestAbortedError     the request was stopped from outside
 ├── ModelLoadError          the checkpoint or tokenizer cannot be used; says which file and tensor
 └── EngineClosedError       the scheduler is gone, or the engine was closed
 """
@@ -27,12 +26,6 @@ class QueueFullError(EngineError):
     """The waiting queue has reached `max_queued_requests`."""
 
     status = 503
-
-
-class RequestAbortedError(EngineError):
-    """The request was aborted before it ended by itself."""
-
-    status = 499
 
 
 class ModelLoadError(EngineError):

@@ -10,16 +10,17 @@ from typing import Literal
 
 import msgspec
 
+from ..constrained.errors import GrammarError
 from .request import RequestId, SamplingParams
 
 TopLogprobs = list[tuple[float, int]]  # (logprob in nats, token id), likeliest first
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="op"):
     """Root of the wire's structs; the class name is its tag."""
 
 
-class LogprobRequest(Message, frozen=True):
+class LogprobRequest(Message, frozen=True, kw_only=True):
     """Which log-probabilities come back with the tokens."""
 
     start: int = -1  # first prompt position that is scored; -1: output only
@@ -27,7 +28,7 @@ class LogprobRequest(Message, frozen=True):
     token_ids: tuple[int, ...] = ()  # further ids to report at each position
 
 
-class Submit(Message, frozen=True):
+class Submit(Message, frozen=True, kw_only=True):
     """Generate a continuation of `tokens`. One struct is one sequence (`n` is already unrolled)."""
 
     rid: RequestId
@@ -40,30 +41,30 @@ class Submit(Message, frozen=True):
     priority: int = 0
 
 
-class Abort(Message, frozen=True):
+class Abort(Message, frozen=True, kw_only=True):
     """Stop a request wherever it is. `quiet`: the desk has ended it by itself (a stop string)."""
 
     rid: RequestId
     quiet: bool = False
 
 
-class Flush(Message, frozen=True):
+class Flush(Message, frozen=True, kw_only=True):
     """Forget every cached prefix. Answered false while requests run."""
 
     call: int
 
 
-class Ask(Message, frozen=True):
+class Ask(Message, frozen=True, kw_only=True):
     """Report the scheduler's state."""
 
     call: int
 
 
-class Close(Message, frozen=True):
+class Close(Message, frozen=True, kw_only=True):
     """End the loop; running requests are dropped."""
 
 
-class Ready(Message, frozen=True):
+class Ready(Message, frozen=True, kw_only=True):
     """The model is loaded; facts that the desk needs."""
 
     vocab_size: int
@@ -76,7 +77,25 @@ class Ready(Message, frozen=True):
     eos_token_ids: tuple[int, ...]
 
 
-class Finish(Message, frozen=True):
+class Fault(Message, frozen=True, kw_only=True):
+    """A grammar that could not be compiled: the fields of `constrained.GrammarError`."""
+
+    reason: str
+    kind: str
+    pointer: str | None = None
+    hint: str = ""
+
+    @classmethod
+    def of(cls, error: GrammarError) -> Fault:
+        """The fault that carries `error` to the desk."""
+        return cls(reason=error.reason, kind=error.kind, pointer=error.pointer, hint=error.hint)
+
+    def error(self) -> GrammarError:
+        """The error at the desk."""
+        return GrammarError(self.reason, kind=self.kind, pointer=self.pointer, hint=self.hint)
+
+
+class Finish(Message, frozen=True, kw_only=True):
     """Why a sequence ended."""
 
     type: Literal["stop", "length", "abort"]
@@ -84,9 +103,10 @@ class Finish(Message, frozen=True):
     length: int | None = None
     message: str | None = None
     status: int | None = None
+    fault: Fault | None = None
 
 
-class Usage(Message, frozen=True):
+class Usage(Message, frozen=True, kw_only=True):
     """Where a prompt's tokens came from: `cached + computed == prompt`."""
 
     prompt: int
@@ -95,7 +115,7 @@ class Usage(Message, frozen=True):
     retractions: int = 0
 
 
-class Delta(Message, frozen=True):
+class Delta(Message, frozen=True, kw_only=True):
     """New tokens of one sequence since the last message."""
 
     rid: RequestId
@@ -110,13 +130,13 @@ class Delta(Message, frozen=True):
     finish: Finish | None = None
 
 
-class Progress(Message, frozen=True):
+class Progress(Message, frozen=True, kw_only=True):
     """The outcome of one step for every sequence that moved, or an empty sign of life."""
 
     deltas: list[Delta] = []
 
 
-class State(Message, frozen=True):
+class State(Message, frozen=True, kw_only=True):
     """The scheduler in numbers. `free + cached + leased == pool`, in tokens."""
 
     pool: int
@@ -132,7 +152,7 @@ class State(Message, frozen=True):
     last_throughput: float  # generated tokens a second over the last window
 
 
-class Answer(Message, frozen=True):
+class Answer(Message, frozen=True, kw_only=True):
     """The reply to an `Ask` or a `Flush`."""
 
     call: int
@@ -140,7 +160,7 @@ class Answer(Message, frozen=True):
     done: bool = True
 
 
-class Fatal(Message, frozen=True):
+class Fatal(Message, frozen=True, kw_only=True):
     """The scheduler cannot start or go on."""
 
     error: str

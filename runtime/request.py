@@ -7,6 +7,7 @@ from typing import Any, NewType
 
 import msgspec
 
+from ..constrained.spec import GrammarSpec
 from .errors import InvalidRequestError
 
 RequestId = NewType("RequestId", str)
@@ -49,11 +50,28 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         """Whether the likeliest token is taken every time."""
         return self.temperature < 1e-6 or self.top_k == 1
 
+    def grammar(self) -> GrammarSpec | None:
+        """What the output must match, if anything.
+
+        Raises:
+            GrammarError: the constraint is malformed, as far as can be seen without compiling it.
+        """
+        if self.regex is not None:
+            return GrammarSpec.regex(self.regex)
+        if self.ebnf is not None:
+            return GrammarSpec.ebnf(self.ebnf)
+        if self.json_schema is not None:
+            return GrammarSpec.json_schema(self.json_schema)
+        if self.choices is not None:
+            return GrammarSpec.choices(self.choices)
+        return None
+
     def verify(self, vocab_size: int) -> None:
         """Check every range.
 
         Raises:
             InvalidRequestError: the first value out of range, with its name and what is allowed.
+            GrammarError: the constraint is malformed.
         """
         limit = self.max_new_tokens
         rules: tuple[tuple[str, Any, bool, str], ...] = (
@@ -61,7 +79,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
             (
                 "min_new_tokens",
                 self.min_new_tokens,
-                0 <= self.min_new_tokens and (limit is None or self.min_new_tokens <= limit),
+                self.min_new_tokens >= 0 and (limit is None or self.min_new_tokens <= limit),
                 "between 0 and max_new_tokens",
             ),
             ("temperature", self.temperature, 0 <= self.temperature < float("inf"), "at least 0"),
@@ -110,9 +128,12 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         for name, value, holds, allowed in rules:
             if not holds:
                 raise InvalidRequestError(f"{name} is {value!r}; it must be {allowed}")
-        given = [k for k in ("regex", "ebnf", "json_schema", "choices") if getattr(self, k) is not None]
+        given = [
+            k for k in ("regex", "ebnf", "json_schema", "choices") if getattr(self, k) is not None
+        ]
         if len(given) > 1:
             raise InvalidRequestError(f"only one of {', '.join(given)} can constrain a generation")
+        self.grammar()
 
 
 _ALIASES = {"max_tokens": "max_new_tokens", "min_tokens": "min_new_tokens", "seed": "sampling_seed"}

@@ -1,0 +1,98 @@
+"""How `select` decides, given the log-probabilities of each choice's tokens.
+
+The three methods carry SGLang's names. Scores cover the tokens that differ between the choices and
+what follows them, never a token of the prompt that all choices share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+import msgspec
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """One choice as the model sees it after the sequence.
+
+    Attributes:
+        tokens: ids of the text that the backend has not fixed yet, then the choice.
+        logprobs: of each of the last `len(logprobs)` tokens (nats): those after the part that all
+            choices share.
+        unconditional: the same tokens' log-probabilities without the sequence before them.
+    """
+
+    tokens: list[int]
+    logprobs: list[float]
+    unconditional: list[float] | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The chosen index, and the figures that led to it."""
+
+    index: int
+    meta: dict[str, Any]
+
+
+def mean_logprobs(scored: Sequence[Scored]) -> list[float]:
+    """Return each choice's mean log-probability per token (nats); 0 for an empty choice."""
+    return [fmean(choice.logprobs) if choice.logprobs else 0.0 for choice in scored]
+
+
+def argmax(values: Sequence[float]) -> int:
+    """Return the index of the greatest value; the first of equals."""
+    return max(range(len(values)), key=values.__getitem__)
+
+
+def token_length_normalized(scored: Sequence[Scored]) -> Decision:
+    """Choose the greatest mean log-probability per token."""
+    return Decision(index=argmax(mean_logprobs(scored)), meta={})
+
+
+def greedy_token_selection(scored: Sequence[Scored]) -> Decision:
+    """Choose as greedy decoding over the choices would: token by token, keep the likeliest.
+
+    A choice that has ended stays in with its own mean.
+    """
+    means = mean_logprobs(scored)
+    width = max((len(choice.logprobs) for choice in scored), default=0)
+    matrix = [
+        [*choice.logprobs, *([mean] * (width - len(choice.logprobs)))]
+        for choice, mean in zip(scored, means, strict=True)
+    ]
+    alive = list(range(len(scored)))
+    for column in range(width):
+        best = max(matrix[i][column] for i in alive)
+        alive = [i for i in alive if matrix[i][column] == best]
+        if len(alive) == 1:
+            break
+    return Decision(index=alive[0], meta={"greedy_logprob_matrix": matrix})
+
+
+def unconditional_likelihood_normalized(scored: Sequence[Scored]) -> Decision:
+    """Choose the greatest mean gain of log-probability that the prompt gives the choice's tokens."""
+    gains = [
+        fmean(c - u for c, u in zip(choice.logprobs, choice.unconditional or (), strict=True))
+        if choice.logprobs
+        else 0.0
+        for choice in scored
+    ]
+    return Decision(
+        index=argmax(gains),
+        meta={
+            "unconditional_token_logprobs": [choice.unconditional for choice in scored],
+            "normalized_unconditional_prompt_logprobs": gains,
+        },
+    )
+
+
+METHODS: dict[str, Callable[[Sequence[Scored]], Decision]] = {
+    method.__name__: method
+    for method in (
+        token_length_normalized,
+        greedy_token_selection,
+        unconditional_likelihood_normalized,
+    )
+}
+NEEDS_UNCONDITIONAL = frozenset({"unconditional_likelihood_normalized"})

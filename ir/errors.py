@@ -1,0 +1,59 @@
+"""Errors of programs and of the backends that run them.
+
+ProgramError                   the program is at fault; carries the user's file and line
+├── UnboundVariableError       a variable is read that no statement binds
+├── RoleError                  roles nested, or ended without a beginning
+└── UnsupportedError           this backend cannot do what the statement asks
+BackendError                   the backend failed; `retryable` says whether trying again can help
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .nodes import NOWHERE, Span
+
+
+class ProgramError(Exception):
+    """A mistake in a program. The message begins with the user's file and line, where known."""
+
+    def __init__(self, message: str, *, span: Span = NOWHERE, hint: str | None = None) -> None:
+        super().__init__(f"{span}: {message}" if span.line else message)
+        self.span = span
+        self.hint = hint
+        if hint:
+            self.add_note(hint)
+
+
+class UnboundVariableError(ProgramError, KeyError):
+    """A variable is read before any `gen` or `select` binds it."""
+
+    def __init__(self, name: str, *, bound: Iterable[str], span: Span = NOWHERE) -> None:
+        super().__init__(
+            f"{name!r} is read, but no gen() or select() binds it; bound here: {sorted(bound)}",
+            span=span,
+            hint=f"If {name!r} is an input, make it an argument of the function.",
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would print the repr
+
+
+class RoleError(ProgramError):
+    """Roles are nested, or a role ends that was not begun."""
+
+
+class UnsupportedError(ProgramError):
+    """The backend cannot do what the statement asks for."""
+
+
+class BackendError(Exception):
+    """A backend failed to answer.
+
+    Attributes:
+        retryable: whether the same call may succeed later (a full queue, a dropped connection).
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable

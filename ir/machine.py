@@ -1,0 +1,280 @@
+"""The machine: executes statements on a backend.
+
+One `Execution` is one strand of a program: a sequence on the backend, its text, its open role and
+the variables bound so far. `fork` splits it into strands that run concurrently. The same machine runs
+programs locally, on the server, and against services that speak only text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NewType, Protocol, assert_never
+
+import msgspec
+
+from .choices import METHODS, NEEDS_UNCONDITIONAL, Scored, mean_logprobs
+from .errors import RoleError
+from .nodes import (
+    NOWHERE,
+    Gen,
+    JoinMode,
+    Let,
+    RoleBegin,
+    RoleEnd,
+    Sampling,
+    ScopeBegin,
+    ScopeEnd,
+    Select,
+    Span,
+    Stmt,
+    Text,
+)
+from .roles import RoleFormat
+
+SequenceId = NewType("SequenceId", int)
+Meta = dict[str, Any]
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend generated: one text a sample, and its meta information (SGLang's keys)."""
+
+    texts: list[str]
+    metas: list[Meta]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text that has just reached a strand; `name` is the variable it belongs to, if any."""
+
+    text: str
+    name: str | None = None
+    meta: Meta | None = None
+
+
+Emit = Callable[[str, Meta], None]
+
+
+class Backend(Protocol):
+    """Holds sequences and answers five verbs. Any may raise `BackendError` or `ProgramError`."""
+
+    async def role_format(self) -> RoleFormat:
+        """How this model's turns are written."""
+        ...
+
+    async def open(self) -> SequenceId:
+        """Begin an empty sequence."""
+        ...
+
+    async def extend(
+        self, sequence: SequenceId, text: str, tokens: Sequence[int] | None = None
+    ) -> None:
+        """Append a literal. `tokens`, when given, are the ids that `score` reported for it."""
+        ...
+
+    async def generate(self, sequence: SequenceId, gen: Gen, emit: Emit | None) -> Generation:
+        """Sample under `gen` (its sampling is complete) and append the first sample.
+
+        `emit`, when given, is called with each piece of the first sample as it comes.
+        """
+        ...
+
+    async def score(
+        self, sequence: SequenceId, choices: Sequence[str], *, unconditional: bool
+    ) -> list[Scored]:
+        """Return the log-probabilities of each choice; the sequence stays as it is."""
+        ...
+
+    async def fork(self, sequence: SequenceId, count: int) -> list[SequenceId]:
+        """Return `count` sequences that begin as copies of this one."""
+        ...
+
+    async def release(self, sequence: SequenceId) -> None:
+        """Forget the sequence."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Execution:
+    """One strand of a running program."""
+
+    backend: Backend
+    sequence: SequenceId
+    roles: RoleFormat
+    defaults: Sampling = field(default_factory=Sampling)
+    listener: Callable[[Piece], None] | None = None  # set when somebody streams
+    text: str = ""
+    variables: dict[str, Any] = field(default_factory=dict[str, Any])
+    meta: dict[str, Meta | list[Meta]] = field(default_factory=dict[str, "Meta | list[Meta]"])
+    messages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    role: str | None = None
+    _role_start: int = 0  # where the open turn's content begins in `text`
+    _scopes: dict[str, int] = field(default_factory=dict[str, int])
+    _inherited: frozenset[str] = frozenset()  # variables that a fork was born with
+    _birth: int = 0  # length of `text` when a fork was born
+
+    @classmethod
+    async def start(
+        cls,
+        backend: Backend,
+        *,
+        defaults: Sampling,
+        listener: Callable[[Piece], None] | None = None,
+    ) -> Execution:
+        """Open a sequence on `backend` for a program that begins."""
+        roles = await backend.role_format()
+        return cls(backend, await backend.open(), roles, defaults=defaults, listener=listener)
+
+    async def execute(self, statement: Stmt, span: Span = NOWHERE) -> None:
+        """Carry out one statement.
+
+        Raises:
+            ProgramError: the statement cannot be carried out here.
+            BackendError: the backend failed.
+        """
+        match statement:
+            case Text(text=text):
+                await self._append(text)
+            case RoleBegin(role=role):
+                await self._begin_role(role, span)
+            case RoleEnd(role=role):
+                await self._end_role(role, span)
+            case Gen():
+                await self._generate(statement)
+            case Select():
+                await self._select(statement)
+            case Let(out=out, value=value):
+                self.variables[out] = value
+            case ScopeBegin(out=out):
+                self._scopes[out] = len(self.text)
+            case ScopeEnd(out=out):
+                self.variables[out] = self.text[self._scopes.pop(out) :]
+            case _:
+                assert_never(statement)
+
+    async def fork(self, count: int) -> list[Execution]:
+        """Split off `count` strands that share everything up to here."""
+        sequences = await self.backend.fork(self.sequence, count)
+        return [
+            Execution(
+                self.backend,
+                sequence,
+                self.roles,
+                defaults=self.defaults,
+                text=self.text,
+                variables=dict(self.variables),
+                messages=[dict(message) for message in self.messages],
+                role=self.role,
+                _role_start=self._role_start,
+                _scopes=dict(self._scopes),
+                _inherited=frozenset(self.variables),
+                _birth=len(self.text),
+            )
+            for sequence in sequences
+        ]
+
+    async def join(self, children: Sequence[Execution], mode: JoinMode) -> None:
+        """Take the children's results.
+
+        `gather_variable` binds each variable that is new in a child to the list of its values over
+        the children that have it; `concate_and_append` appends the children's own text.
+        """
+        if mode == "gather_variable":
+            names = dict.fromkeys(n for c in children for n in c.variables if n not in c._inherited)
+            for name in names:
+                having = [c for c in children if name in c.variables and name not in c._inherited]
+                self.variables[name] = [child.variables[name] for child in having]
+                self.meta[name] = [
+                    meta for child in having if isinstance(meta := child.meta.get(name), dict)
+                ]
+        else:
+            await self._append("".join(child.text[child._birth :] for child in children))
+
+    async def release(self) -> None:
+        """Give the sequence back to the backend; the results stay readable."""
+        await self.backend.release(self.sequence)
+
+    async def _append(self, text: str, name: str | None = None) -> None:
+        if not text:
+            return
+        await self.backend.extend(self.sequence, text)
+        self._grow(text, name)
+
+    def _grow(self, text: str, name: str | None = None, meta: Meta | None = None) -> None:
+        self.text += text
+        if self.listener and text:
+            self.listener(Piece(text, name, meta))
+
+    async def _begin_role(self, role: str, span: Span) -> None:
+        if self.role is not None:
+            raise RoleError(
+                f"the role {role!r} begins inside the role {self.role!r}; nested roles are not allowed",
+                span=span,
+            )
+        if not self.messages:
+            await self._append(self.roles.preamble)
+            if role != "system" and self.roles.default_system is not None:
+                await self._begin_turn("system")
+                await self._append(self.roles.default_system)
+                await self._end_role("system", span)
+        await self._begin_turn(role)
+
+    async def _begin_turn(self, role: str) -> None:
+        await self._append(self.roles.part(role)[0])
+        self.role, self._role_start = role, len(self.text)
+
+    async def _end_role(self, role: str, span: Span) -> None:
+        if self.role != role:
+            raise RoleError(f"the role {role!r} ends, but {self.role!r} is open", span=span)
+        content = self.text[self._role_start :].lstrip()
+        self.messages.append({"role": role, "content": content})
+        self.role = None
+        await self._append(self.roles.part(role)[1])
+
+    async def _generate(self, gen: Gen) -> None:
+        sampling = gen.sampling.over(self.defaults)
+        if self.roles.stop:
+            sampling = msgspec.structs.replace(
+                sampling, stop=(sampling.stop or ()) + self.roles.stop
+            )
+        complete = msgspec.structs.replace(gen, sampling=sampling)
+
+        def emit(text: str, meta: Meta) -> None:
+            self._grow(text, gen.out, meta)
+
+        streaming = self.listener is not None
+        result = await self.backend.generate(self.sequence, complete, emit if streaming else None)
+        if not streaming:
+            self._grow(result.texts[0])
+        if gen.out is not None:
+            single = len(result.texts) == 1
+            self.variables[gen.out] = result.texts[0] if single else result.texts
+            self.meta[gen.out] = result.metas[0] if single else result.metas
+
+    async def _select(self, select: Select) -> None:
+        scored = await self.backend.score(
+            self.sequence, select.choices, unconditional=select.method in NEEDS_UNCONDITIONAL
+        )
+        decision = METHODS[select.method](scored)
+        chosen = select.choices[decision.index]
+        await self.backend.extend(self.sequence, chosen, scored[decision.index].tokens)
+        self._grow(chosen, select.out)
+        if select.out is not None:
+            self.variables[select.out] = chosen
+            self.meta[select.out] = {
+                "normalized_prompt_logprobs": mean_logprobs(scored),
+                "input_token_logprobs": [
+                    [(p, t) for p, t in zip(c.logprobs, c.tokens[-len(c.logprobs) :], strict=True)]
+                    if c.logprobs
+                    else []
+                    for c in scored
+                ],
+                "output_token_logprobs": [],
+                **decision.meta,
+            }
+
+
+async def gather_release(executions: Sequence[Execution]) -> None:
+    """Release several strands at once."""
+    await asyncio.gather(*(execution.release() for execution in executions))

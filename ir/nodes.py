@@ -1,0 +1,140 @@
+"""Statements of a program: immutable values, each its own wire form.
+
+A statement acts on one *sequence* (the token ids so far) and binds variables. Today's statements are
+the straight-line ones that an eagerly run function emits one by one; control flow joins them when
+functions are compiled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Span:
+    """Where a statement was written. All spans are equal: a place never changes what a node means."""
+
+    file: str = ""
+    line: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Span)
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __str__(self) -> str:
+        return f"{self.file.rpartition('/')[2]}:{self.line}"
+
+
+NOWHERE = Span()
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Sampling parameters that were said; `None` leaves the value to whoever runs the program.
+
+    Names and ranges are those of the runtime's `SamplingParams`.
+    """
+
+    max_new_tokens: int | None = None  # tokens, not characters
+    min_new_tokens: int | None = None
+    n: int | None = None  # samples
+    stop: tuple[str, ...] | None = None
+    stop_token_ids: tuple[int, ...] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    ignore_eos: bool | None = None
+    sampling_seed: int | None = None
+
+    def over(self, defaults: Sampling) -> Sampling:
+        """Return `defaults` with every field replaced that is said here."""
+        said = {name: value for name, value in self.said().items()}
+        return msgspec.structs.replace(defaults, **said) if said else defaults
+
+    def said(self) -> dict[str, Any]:
+        """The fields that are not `None`."""
+        return {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
+
+
+class Logprobs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which log-probabilities a generation reports in its meta information."""
+
+    start: int | None = None  # first prompt position that is scored; None: output only
+    top: int | None = None  # alternatives a position
+    with_text: bool = False
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=str.lower):
+    """Root of the statements. Compared by value; `{"type": "gen", ...}` on the wire."""
+
+
+class Text(Statement, frozen=True, kw_only=True):
+    """Append a literal to the sequence."""
+
+    text: str
+
+
+class RoleBegin(Statement, frozen=True, kw_only=True):
+    """Open a turn of a conversation."""
+
+    role: str
+
+
+class RoleEnd(Statement, frozen=True, kw_only=True):
+    """Close the turn that is open."""
+
+    role: str
+
+
+class Gen(Statement, frozen=True, kw_only=True):
+    """Sample a continuation of the sequence so far and bind it to `out`.
+
+    At most one of `regex`, `ebnf` and `json_schema` (a JSON text) constrains it.
+    """
+
+    out: str | None = None
+    sampling: Sampling = Sampling()
+    regex: str | None = None
+    ebnf: str | None = None
+    json_schema: str | None = None
+    logprobs: Logprobs | None = None
+
+
+class Select(Statement, frozen=True, kw_only=True):
+    """Score every choice as a continuation, append the best and bind it to `out`."""
+
+    choices: tuple[str, ...]
+    out: str | None = None
+    method: str = "token_length_normalized"  # a key of `choices.METHODS`
+
+
+class Let(Statement, frozen=True, kw_only=True):
+    """Bind a plain value."""
+
+    out: str
+    value: Any
+
+
+class ScopeBegin(Statement, frozen=True, kw_only=True):
+    """From here to the matching end, the text is also bound to `out`."""
+
+    out: str
+
+
+class ScopeEnd(Statement, frozen=True, kw_only=True):
+    """End of a `ScopeBegin`."""
+
+    out: str
+
+
+Stmt = Text | RoleBegin | RoleEnd | Gen | Select | Let | ScopeBegin | ScopeEnd
+
+JoinMode = Literal["gather_variable", "concate_and_append"]

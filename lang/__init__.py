@@ -1,0 +1,1 @@
+"""What users write: `@function`, `gen`, `select`, roles; and the backends that run it."""

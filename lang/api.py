@@ -1,0 +1,211 @@
+"""The words of the language: `gen`, `select` and the roles. Names and order are SGLang's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..ir.nodes import Gen, Logprobs, RoleBegin, RoleEnd, Sampling, Select
+from .choices import ChoicesMethod, token_length_normalized
+from .errors import UnsupportedError
+from .expr import DTYPES, NUMBER_STOPS, Expr, as_expr, check_regex, schema_text
+
+
+def gen(
+    name: str | None = None,
+    max_tokens: int | None = None,
+    min_tokens: int | None = None,
+    n: int | None = None,
+    stop: str | Iterable[str] | None = None,
+    stop_token_ids: Iterable[int] | None = None,
+    stop_regex: str | Sequence[str] | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    top_k: int | None = None,
+    min_p: float | None = None,
+    frequency_penalty: float | None = None,
+    presence_penalty: float | None = None,
+    ignore_eos: bool | None = None,
+    return_logprob: bool | None = None,
+    logprob_start_len: int | None = None,
+    top_logprobs_num: int | None = None,
+    return_text_in_logprobs: bool | None = None,
+    dtype: type | str | None = None,
+    choices: Sequence[str] | None = None,
+    choices_method: ChoicesMethod | None = None,
+    regex: str | None = None,
+    json_schema: Any = None,
+    *,
+    ebnf: str | None = None,
+    repetition_penalty: float | None = None,
+    sampling_seed: int | None = None,
+) -> Expr:
+    """Generate text and bind it to `name`.
+
+    What is left `None` comes from `run(...)`. With `choices` this is a `select`, and everything
+    else about sampling is dropped.
+
+    Args:
+        name: variable that holds the text; a list of texts with `n > 1`.
+        max_tokens: at most so many tokens.
+        min_tokens: at least so many; EOS and stop ids cannot come before.
+        n: samples; the program's text goes on with the first.
+        stop: strings that end the text; they are cut off.
+        stop_token_ids: ids that end it.
+        stop_regex: not supported yet.
+        temperature: 0 is greedy.
+        top_p: nucleus, in (0, 1].
+        top_k: the likeliest tokens only; -1 for all.
+        min_p: share of the likeliest token's probability below which tokens are dropped.
+        frequency_penalty: for each earlier occurrence, in [-2, 2].
+        presence_penalty: for having occurred, in [-2, 2].
+        ignore_eos: go on after EOS, and ignore `stop_token_ids`.
+        return_logprob: report log-probabilities in `s.get_meta_info(name)`.
+        logprob_start_len: first prompt position that is scored; output only by default.
+        top_logprobs_num: alternatives a position.
+        return_text_in_logprobs: with the tokens' texts.
+        dtype: `int`, `float`, `bool` or `str`, or their names: the text is one of that type.
+        choices: options, as in `select`.
+        choices_method: as in `select`.
+        regex: the text matches it (Python's syntax).
+        json_schema: the text is a JSON document under it: dict, JSON text or pydantic model class.
+        ebnf: the text derives from the rule `root` of this grammar.
+        repetition_penalty: for tokens of prompt and output, in (0, 2].
+        sampling_seed: makes sampling repeatable.
+
+    Raises:
+        re.error: `regex` is malformed.
+        ValueError: more than one constraint.
+    """
+    if choices is not None:
+        return select(name, choices, choices_method=choices_method or token_length_normalized)
+    if stop_regex:
+        raise UnsupportedError("stop_regex is not supported yet; use stop or regex")
+    stops = (stop,) if isinstance(stop, str) else None if stop is None else tuple(stop)
+    if dtype is not None:
+        regex, stops = _typed(dtype, stops)
+    given = [
+        word
+        for word, value in (("regex", regex), ("json_schema", json_schema), ("ebnf", ebnf))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ValueError(f"only one of {' and '.join(given)} can constrain a gen")
+    wants_logprobs = bool(return_logprob)
+    return Expr(
+        Gen(
+            out=name,
+            sampling=Sampling(
+                max_new_tokens=max_tokens,
+                min_new_tokens=min_tokens,
+                n=n,
+                stop=stops,
+                stop_token_ids=None if stop_token_ids is None else tuple(stop_token_ids),
+                temperature=temperature,
+                top_p=top_p,
+                top_k=top_k,
+                min_p=min_p,
+                frequency_penalty=frequency_penalty,
+                presence_penalty=presence_penalty,
+                repetition_penalty=repetition_penalty,
+                ignore_eos=ignore_eos,
+                sampling_seed=sampling_seed,
+            ),
+            regex=None if regex is None else check_regex(regex),
+            ebnf=ebnf,
+            json_schema=None if json_schema is None else schema_text(json_schema),
+            logprobs=Logprobs(
+                start=logprob_start_len,
+                top=top_logprobs_num,
+                with_text=bool(return_text_in_logprobs),
+            )
+            if wants_logprobs
+            else None,
+        )
+    )
+
+
+def _typed(dtype: type | str, stops: tuple[str, ...] | None) -> tuple[str, tuple[str, ...] | None]:
+    names = {kind.__name__: kind for kind in DTYPES}
+    kind = names.get(dtype) if isinstance(dtype, str) else dtype
+    if kind not in DTYPES:
+        raise RuntimeError(f"dtype is {dtype!r}; it must be one of {', '.join(names)}")
+    if kind in (int, float):
+        stops = (*(stops or ()), *NUMBER_STOPS)
+    return DTYPES[kind], stops
+
+
+def select(
+    name: str | None = None,
+    choices: Sequence[str] | None = None,
+    temperature: float = 0.0,
+    choices_method: ChoicesMethod = token_length_normalized,
+) -> Expr:
+    """Choose the option that the model finds likeliest, append it and bind it to `name`.
+
+    Args:
+        name: variable that holds the chosen option.
+        choices: the options, at least one.
+        temperature: accepted for SGLang's sake; the choice is by exact scores.
+        choices_method: how scores become a choice; see `ir/choices.py`.
+
+    Raises:
+        ValueError: no options.
+    """
+    if not choices or isinstance(choices, str):
+        raise ValueError(f"select needs a list of options, not {choices!r}")
+    return Expr(Select(out=name, choices=tuple(choices), method=choices_method.name))
+
+
+def role(name: str, content: Expr | str | None = None) -> Expr:
+    """Wrap `content` in a turn of any role."""
+    if content is None:
+        raise ValueError(f"{name}() needs its content; {name}_begin() opens a turn")
+    inner = as_expr(content)
+    assert inner is not None
+    return Expr(RoleBegin(role=name), *inner.statements, RoleEnd(role=name))
+
+
+def system(content: Expr | str | None = None) -> Expr:
+    """A turn of the system."""
+    return role("system", content)
+
+
+def user(content: Expr | str | None = None) -> Expr:
+    """A turn of the user."""
+    return role("user", content)
+
+
+def assistant(content: Expr | str | None = None) -> Expr:
+    """A turn of the assistant."""
+    return role("assistant", content)
+
+
+def system_begin() -> Expr:
+    """Open a turn of the system."""
+    return Expr(RoleBegin(role="system"))
+
+
+def system_end() -> Expr:
+    """Close the system's turn."""
+    return Expr(RoleEnd(role="system"))
+
+
+def user_begin() -> Expr:
+    """Open a turn of the user."""
+    return Expr(RoleBegin(role="user"))
+
+
+def user_end() -> Expr:
+    """Close the user's turn."""
+    return Expr(RoleEnd(role="user"))
+
+
+def assistant_begin() -> Expr:
+    """Open a turn of the assistant."""
+    return Expr(RoleBegin(role="assistant"))
+
+
+def assistant_end() -> Expr:
+    """Close the assistant's turn."""
+    return Expr(RoleEnd(role="assistant"))

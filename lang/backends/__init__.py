@@ -1,0 +1,1 @@
+"""Where programs run. Each backend is imported when it is used."""

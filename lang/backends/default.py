@@ -1,0 +1,107 @@
+"""Which backend a program runs on when none is named."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from ...ir.machine import Backend
+
+_default: ProgramBackend | None = None
+_lock = threading.Lock()
+_current: ContextVar[ProgramBackend | None] = ContextVar("radixlm_backend", default=None)
+
+
+class ProgramBackend(Protocol):
+    """What `run(backend=...)` takes: something that can become a machine's backend."""
+
+    async def ready(self) -> Backend:
+        """Connect if need be; on the private event loop."""
+        ...
+
+    def flush_cache(self) -> bool:
+        """Forget cached prefixes; false if requests are running."""
+        ...
+
+    def get_server_info(self) -> dict[str, Any]:
+        """Settings and state."""
+        ...
+
+
+def set_default_backend(backend: Any) -> None:
+    """Use `backend` for programs that name none: an `Engine`, a `Runtime`, a `RuntimeEndpoint`.
+
+    `None` goes back to the model that ships with the package.
+    """
+    global _default
+    _default = None if backend is None else as_backend(backend)
+
+
+def current_backend(backend: Any = None) -> ProgramBackend:
+    """The backend that was named, the calling program's, the default, or the shipped model."""
+    global _default
+    if backend is not None:
+        return as_backend(backend)
+    if (current := _current.get()) is not None:
+        return current
+    with _lock:
+        if _default is None:
+            _default = _shipped()
+        return _default
+
+
+def known_backend(backend: Any = None) -> ProgramBackend | None:
+    """`current_backend`, but None instead of starting the shipped model."""
+    if backend is None and _current.get() is None and _default is None:
+        return None
+    return current_backend(backend)
+
+
+@contextmanager
+def using(backend: ProgramBackend) -> Iterator[None]:
+    """Let programs that are called within run on `backend`."""
+    token = _current.set(backend)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def as_backend(thing: Any) -> ProgramBackend:
+    """Return `thing` as a backend.
+
+    Raises:
+        TypeError: it is none, and has no `.endpoint`.
+    """
+    thing = getattr(thing, "endpoint", thing)
+    if hasattr(thing, "desk"):
+        from .local import LocalBackend
+
+        return LocalBackend.of(thing)
+    if hasattr(thing, "ready"):
+        backend: ProgramBackend = thing
+        return backend
+    raise TypeError(f"{thing!r} is no backend; give an Engine, a Runtime or a RuntimeEndpoint")
+
+
+def _shipped() -> ProgramBackend:
+    print("radixlm: no backend is set; using the small model that ships with it", file=sys.stderr)
+    from .local import LocalBackend
+
+    return LocalBackend.shipped()
+
+
+def flush_cache(backend: Any = None) -> bool:
+    """Forget the cached prefixes of a backend; false without any backend."""
+    chosen = known_backend(backend)
+    return False if chosen is None else chosen.flush_cache()
+
+
+def get_server_info(backend: Any = None) -> dict[str, Any] | None:
+    """Settings and state of a backend; None without any backend."""
+    chosen = known_backend(backend)
+    return None if chosen is None else chosen.get_server_info()

@@ -1,0 +1,70 @@
+"""Programs on an engine in this process. The one file of the language that knows the runtime."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+from ...ir.machine import Backend
+from ...runtime.desk.sequences import DeskBackend
+from ...runtime.offline import Engine
+
+
+class LocalBackend:
+    """An `Engine` as a backend."""
+
+    _known: weakref.WeakKeyDictionary[Engine, LocalBackend] = weakref.WeakKeyDictionary()
+    _lock = threading.Lock()
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = weakref.ref(engine)
+        self._backend: DeskBackend | None = None
+
+    @classmethod
+    def of(cls, engine: Engine) -> LocalBackend:
+        """The backend of an engine; the same one each time."""
+        with cls._lock:
+            return cls._known.setdefault(engine, cls(engine))
+
+    @classmethod
+    def shipped(cls) -> LocalBackend:
+        """The shipped model, on a thread of this process; it lives as long as the process."""
+        return cls.of(_forever(Engine(in_process=True)))
+
+    @property
+    def engine(self) -> Engine:
+        """The engine.
+
+        Raises:
+            ReferenceError: the engine no longer exists.
+        """
+        engine = self._engine()
+        if engine is None:
+            raise ReferenceError(
+                "the Engine of this backend no longer exists; keep it in a variable"
+            )
+        return engine
+
+    async def ready(self) -> Backend:
+        """See `ProgramBackend`."""
+        desk = self.engine.desk
+        if self._backend is None:
+            self._backend = DeskBackend(desk)
+        return self._backend
+
+    def flush_cache(self) -> bool:
+        """Forget every cached prefix; false if requests are running."""
+        return self.engine.flush_cache()
+
+    def get_server_info(self) -> dict[str, Any]:
+        """Settings and state of the engine."""
+        return self.engine.get_server_info()
+
+
+_engines: list[Engine] = []
+
+
+def _forever(engine: Engine) -> Engine:
+    _engines.append(engine)
+    return engine

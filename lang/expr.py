@@ -1,0 +1,90 @@
+"""Expressions: what stands to the right of `s +=`.
+
+An expression is a sequence of IR statements. Strings become `Text`; `+` joins.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..ir.nodes import Stmt, Text
+
+# The text that each `dtype` allows; SGLang's names and meanings.
+REGEX_INT = r"[-+]?[0-9]+[ \n]*"
+REGEX_FLOAT = r"[-+]?[0-9]*\.?[0-9]+[ \n]*"
+REGEX_BOOL = r"(True|False)"
+REGEX_STR = r"\"[\w\d\s]*\""  # a quoted run of words, digits and spaces
+DTYPES: Mapping[type, str] = {
+    int: REGEX_INT,
+    float: REGEX_FLOAT,
+    bool: REGEX_BOOL,
+    str: REGEX_STR,
+}
+NUMBER_STOPS = (" ", "\n")
+
+
+class Expr:
+    """Statements in a row; immutable. `a + b` joins two, and strings on either side."""
+
+    __slots__ = ("statements",)
+
+    def __init__(self, *statements: Stmt) -> None:
+        self.statements = statements
+
+    def __add__(self, other: Expr | str) -> Expr:
+        right = as_expr(other, allow=True)
+        return NotImplemented if right is None else Expr(*self.statements, *right.statements)
+
+    def __radd__(self, other: str) -> Expr:
+        left = as_expr(other, allow=True)
+        return NotImplemented if left is None else Expr(*left.statements, *self.statements)
+
+    def __repr__(self) -> str:
+        return f"Expr({', '.join(map(repr, self.statements))})"
+
+
+def as_expr(value: object, *, allow: bool = False) -> Expr | None:
+    """Return `value` as an expression; with `allow`, None for what cannot be one.
+
+    Raises:
+        ValueError: None, which is almost always a forgotten `return`.
+        TypeError: anything else that is no text and no expression.
+    """
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, str):
+        return Expr(Text(text=value))
+    if allow:
+        return None
+    if value is None:
+        raise ValueError("None cannot be appended to a program; did a function forget its return?")
+    raise TypeError(
+        f"only text and expressions (gen, select, roles) can be appended to a program, "
+        f"not {type(value).__name__}; write str(...) around a value"
+    )
+
+
+def check_regex(pattern: str) -> str:
+    """Compile a pattern with `re`, so that a bad one fails where it is written."""
+    re.compile(pattern)
+    return pattern
+
+
+def schema_text(schema: Any) -> str:
+    """Return a JSON Schema as text: from a dict, JSON text, or a pydantic model class.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if isinstance(schema, str):
+        return schema
+    if hasattr(schema, "model_json_schema"):
+        schema = schema.model_json_schema()
+    if isinstance(schema, Mapping | bool):
+        return json.dumps(schema, ensure_ascii=False)
+    raise TypeError(
+        f"json_schema must be a dict, JSON text or a pydantic model class, not {schema!r}"
+    )

@@ -1,0 +1,253 @@
+"""The front desk: hands sequences to the scheduler and feeds what comes back to their streams.
+
+Lives on one event loop. Everything that speaks to the model — HTTP handlers, the offline engine, the
+program machine — goes through `Desk.submit` and reads a `Stream`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from ..config import EngineConfig
+from ..errors import EngineClosedError, EngineError, InvalidRequestError, ModelLoadError
+from ..ipc import DeskEnd
+from ..messages import (
+    Abort,
+    Answer,
+    Ask,
+    Close,
+    Fatal,
+    Flush,
+    LogprobRequest,
+    Progress,
+    Ready,
+    State,
+    Submit,
+    ToDesk,
+)
+from ..request import RequestId, SamplingParams
+from ..tokenizer import Tokenizer
+from .streams import Stream, closed_error
+
+# Prompts shorter than this are not worth a pass of their own before they are shared.
+MIN_SHARED_TOKENS = 32
+
+
+class Desk:
+    """The desk of one scheduler."""
+
+    def __init__(self, end: DeskEnd, config: EngineConfig) -> None:
+        self.config = config
+        self._end = end
+        self._streams: dict[RequestId, Stream] = {}
+        self._calls: dict[int, asyncio.Future[Answer]] = {}
+        self._call_ids = itertools.count()
+        self._random = random.Random(config.random_seed)
+        self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self._closed: str | None = None
+        self.last_sign_of_life = time.monotonic()
+        self._reader = asyncio.create_task(self._read())
+
+    async def start(self, load_tokenizer: Callable[[], Tokenizer]) -> None:
+        """Load the tokenizer while the scheduler loads the model; return when both are there.
+
+        Raises:
+            ModelLoadError: either cannot be loaded.
+        """
+        self.tokenizer, self.model = await asyncio.gather(
+            asyncio.to_thread(load_tokenizer), self._ready
+        )
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """The longest prompt that is taken, in tokens."""
+        bound = min(self.model.context_length, self.model.pool_tokens) - 1
+        limit = self.config.schedule.max_input_tokens
+        return bound if limit is None else min(bound, limit)
+
+    @contextmanager
+    def submit(
+        self,
+        tokens: Sequence[int],
+        sampling: SamplingParams,
+        *,
+        rid: str | None = None,
+        seed: int | None = None,
+        logprobs: LogprobRequest | None = None,
+        namespace: str = "",
+        priority: int = 0,
+    ) -> Iterator[Stream]:
+        """Submit one sequence; leaving the context before its end aborts it.
+
+        Raises:
+            InvalidRequestError: the prompt or a parameter cannot be served.
+            EngineClosedError: there is no scheduler any more.
+        """
+        if self._closed is not None:
+            raise closed_error(self._closed)
+        self.verify(tokens, sampling, logprobs)
+        request_id = RequestId(rid or uuid.uuid4().hex)
+        if request_id in self._streams:
+            raise InvalidRequestError(
+                f"Duplicate request ID detected: {request_id!r} is still running"
+            )
+        submit = Submit(
+            rid=request_id,
+            tokens=list(tokens),
+            sampling=sampling,
+            seed=self.seed(sampling) if seed is None else seed,
+            stop_ids=()
+            if sampling.ignore_eos
+            else tuple({*self.model.eos_token_ids, *sampling.stop_token_ids}),
+            logprobs=logprobs,
+            namespace=namespace,
+            priority=priority,
+        )
+        stream = Stream(submit, self.tokenizer)
+        self._streams[request_id] = stream
+        self._end.send(submit)
+        try:
+            yield stream
+        finally:
+            del self._streams[request_id]
+            if stream.finish is None and self._closed is None:
+                self._end.send(Abort(rid=request_id, quiet=True))
+
+    def seed(self, sampling: SamplingParams) -> int:
+        """The request's own seed, or the next of the engine's."""
+        if sampling.sampling_seed is not None:
+            return sampling.sampling_seed
+        return self._random.getrandbits(63)
+
+    def verify(
+        self, tokens: Sequence[int], sampling: SamplingParams, logprobs: LogprobRequest | None
+    ) -> None:
+        """Check a request against the model's limits before the scheduler sees it."""
+        sampling.verify(self.model.vocab_size)
+        count = len(tokens)
+        if count == 0:
+            raise InvalidRequestError("the prompt is empty; give at least one token")
+        if count > self.max_prompt_tokens:
+            raise InvalidRequestError(
+                f"The input ({count} tokens) is longer than the model's context length allows "
+                f"({self.max_prompt_tokens} tokens)."
+            )
+        limit = min(self.model.context_length, self.model.pool_tokens)
+        wanted = sampling.max_new_tokens
+        if wanted is not None and wanted > self.model.context_length:
+            raise InvalidRequestError(
+                f"Requested token count exceeds the model's maximum context length of {limit} "
+                f"tokens: {count} in the prompt and {wanted} to generate."
+            )
+        bad = next((t for t in tokens if not 0 <= t < self.model.vocab_size), None)
+        if bad is not None:
+            raise InvalidRequestError(
+                f"token id {bad} is not in the vocabulary of {self.model.vocab_size}"
+            )
+        if logprobs is not None and logprobs.start > count:
+            raise InvalidRequestError(
+                f"logprob_start_len is {logprobs.start}, beyond the prompt's {count} tokens"
+            )
+
+    async def finish(self, stream: Stream) -> Stream:
+        """Read a stream to its end."""
+        while stream.finish is None:
+            await stream.changed()
+        if stream.error is not None:
+            raise stream.error
+        return stream
+
+    async def prefill(self, tokens: Sequence[int], *, namespace: str = "") -> None:
+        """Compute a prefix that several sequences are about to share, if it is worth it."""
+        if len(tokens) < MIN_SHARED_TOKENS or self.config.cache.disable_radix_cache:
+            return
+        with self.submit(tokens, SamplingParams(max_new_tokens=0), namespace=namespace) as stream:
+            await self.finish(stream)
+
+    def abort(self, prefix: str | None) -> int:
+        """Abort the requests whose id begins with `prefix` (all with `None`); return how many.
+
+        They end with `finish_reason` "abort" and the text they have.
+        """
+        rids = [rid for rid in self._streams if prefix is None or rid.startswith(prefix)]
+        for rid in rids:
+            self._end.send(Abort(rid=rid))
+        return len(rids)
+
+    @property
+    def open_requests(self) -> int:
+        """Sequences that have not ended."""
+        return len(self._streams)
+
+    async def state(self) -> State:
+        """The scheduler in numbers."""
+        answer = await self._call(lambda call: Ask(call=call))
+        assert answer.state is not None
+        return answer.state
+
+    async def flush_cache(self) -> bool:
+        """Forget every cached prefix; false, and nothing done, while requests run."""
+        return (await self._call(lambda call: Flush(call=call))).done
+
+    async def _call(self, message: Callable[[int], Ask | Flush]) -> Answer:
+        if self._closed is not None:
+            raise closed_error(self._closed)
+        call = next(self._call_ids)
+        self._calls[call] = asyncio.get_running_loop().create_future()
+        self._end.send(message(call))
+        try:
+            return await self._calls[call]
+        finally:
+            del self._calls[call]
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._end.receive()
+            self.last_sign_of_life = time.monotonic()
+            self._take(message)
+
+    def _take(self, message: ToDesk) -> None:
+        match message:
+            case Progress(deltas=deltas):
+                for delta in deltas:
+                    stream = self._streams.get(delta.rid)
+                    if stream is not None and stream.feed(delta):
+                        self._end.send(Abort(rid=delta.rid, quiet=True))
+            case Answer(call=call):
+                waiting = self._calls.get(call)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message)
+            case Ready():
+                self._ready.set_result(message)
+            case Fatal(error=error):
+                self.fail(error)
+
+    def fail(self, reason: str) -> None:
+        """Record that the scheduler is gone: every open request and call ends with an error."""
+        if self._closed is not None:
+            return
+        self._closed = reason
+        if not self._ready.done():
+            self._ready.set_exception(ModelLoadError(reason))
+        error: EngineError = closed_error(reason)
+        for stream in self._streams.values():
+            stream.fail(error)
+        for waiting in self._calls.values():
+            if not waiting.done():
+                waiting.set_exception(EngineClosedError(str(error)))
+
+    async def close(self) -> None:
+        """Tell the scheduler to end, and end every open request."""
+        if self._closed is None:
+            self._end.send(Close())
+            self.fail("the engine was closed")
+        self._reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._reader
+        self._end.close()

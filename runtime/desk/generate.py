@@ -1,0 +1,301 @@
+"""The native request: one prompt or many, whole or streamed, with SGLang's fields and result shapes."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ..errors import InvalidRequestError
+from ..messages import LogprobRequest
+from ..request import SamplingParams, sampling_params
+from .desk import Desk
+from .streams import Stream, meta_info
+
+Result = dict[str, Any]
+
+# Fields of SGLang's request that this server cannot honour yet: refused when they ask for something.
+_UNSUPPORTED = (
+    "input_embeds",
+    "image_data",
+    "video_data",
+    "audio_data",
+    "lora_path",
+    "session_params",
+    "custom_logit_processor",
+    "return_hidden_states",
+)
+# Fields that change no token.
+_IGNORED = ("log_metrics", "no_logs", "custom_labels", "routing_key", "modalities")
+
+
+class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /generate`, and the arguments of `Engine.generate`.
+
+    Exactly one of `text`, `input_ids` and `segments` is the prompt. `segments` is one prompt in
+    pieces: strings are tokenised each on its own, lists are token ids as they are; so a client can
+    send back generated ids and never has them re-encoded.
+    """
+
+    text: str | list[str] | None = None
+    input_ids: list[int | list[int]] | None = None
+    segments: list[str | list[int]] | None = None
+    sampling_params: dict[str, Any] | list[dict[str, Any]] | None = None
+    rid: str | list[str] | None = None
+    return_logprob: bool | list[bool] | None = None
+    logprob_start_len: int | list[int] | None = None
+    top_logprobs_num: int | list[int] | None = None
+    token_ids_logprob: list[int | list[int]] | None = None
+    return_text_in_logprobs: bool | None = None
+    stream: bool | None = None
+    priority: int | None = None
+    extra_key: str | None = None
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> GenerateRequest:
+        """Read a request as clients write it.
+
+        Raises:
+            InvalidRequestError: an unknown field, one that is not supported, or one of a wrong type.
+        """
+        for name in _UNSUPPORTED:
+            if fields.get(name):
+                raise InvalidRequestError(f"{name} is not supported yet; leave it out")
+        dropped = {*_UNSUPPORTED, *_IGNORED}
+        try:
+            return msgspec.convert({k: v for k, v in fields.items() if k not in dropped}, cls)
+        except msgspec.ValidationError as error:
+            raise InvalidRequestError(f"the request is malformed: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One sequence to generate."""
+
+    tokens: list[int]
+    sampling: SamplingParams
+    rid: str
+    seed: int
+    logprobs: LogprobRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request taken apart: its sequences, and whether the answer is a list."""
+
+    request: GenerateRequest
+    items: list[Item]
+    is_list: bool
+    shared: list[list[int]]  # prompts with n > 1, computed once before their samples
+
+    def result(self, stream: Stream) -> Result:
+        """One of the order's sequences so far.
+
+        A client that sends segments is told besides which ids to send back: the first `kept_tokens`
+        of `output_ids`, then `tail_text`, which no whole token covers.
+        """
+        result = result_of(stream, with_text=bool(self.request.return_text_in_logprobs))
+        if self.request.segments is not None:
+            snapshot = stream.snapshot()
+            result["meta_info"]["kept_tokens"] = snapshot.kept
+            result["meta_info"]["tail_text"] = snapshot.tail
+        return result
+
+
+def take_order(desk: Desk, request: GenerateRequest) -> Order:
+    """Tokenise and check a whole request before any of it runs.
+
+    Raises:
+        InvalidRequestError: any part of it cannot be served.
+    """
+    prompts, is_batch = _prompts(desk, request)
+    items: list[Item] = []
+    shared: list[list[int]] = []
+    names = _names(request.rid, len(prompts), is_batch)
+    for index, tokens in enumerate(prompts):
+        fields = _pick(request.sampling_params, index, len(prompts), "sampling_params")
+        sampling = sampling_params(fields)
+        logprobs = _logprobs(request, index, len(prompts), is_batch)
+        desk.verify(tokens, sampling, logprobs)
+        if sampling.n > 1:
+            shared.append(tokens)
+        seed = desk.seed(sampling)
+        for sample in range(sampling.n):
+            rid = names[index] if sampling.n == 1 else f"{names[index]}_{sample}"
+            items.append(Item(tokens, sampling, rid, (seed + sample) % (1 << 63), logprobs))
+    return Order(request, items, is_batch or len(items) > 1, shared)
+
+
+async def generate(desk: Desk, order: Order) -> Result | list[Result]:
+    """Run an order to its end."""
+    await _share(desk, order)
+    results = await _gather([_one(desk, order, item) for item in order.items])
+    return results if order.is_list else results[0]
+
+
+async def generate_stream(
+    desk: Desk, order: Order, *, incremental: bool = False
+) -> AsyncIterator[Result]:
+    """Run an order and yield each sequence's progress.
+
+    Chunks hold everything so far or, with `incremental`, only what is new. The chunks of a list
+    carry `index`. News that come faster than they are read are merged.
+    """
+    await _share(desk, order)
+    with ExitStack() as stack:
+        streams = [stack.enter_context(_submit(desk, order, item)) for item in order.items]
+        waiting = {
+            asyncio.create_task(stream.changed()): index for index, stream in enumerate(streams)
+        }
+        sent = [Sent() for _ in streams]
+        try:
+            while waiting:
+                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    index = waiting.pop(task)
+                    task.result()
+                    stream = streams[index]
+                    if stream.finish is None:
+                        waiting[asyncio.create_task(stream.changed())] = index
+                    chunk = order.result(stream)
+                    if incremental:
+                        sent[index].cut(chunk)
+                    if order.is_list:
+                        chunk["index"] = index
+                    yield chunk
+        finally:
+            for task in waiting:
+                task.cancel()
+
+
+def result_of(stream: Stream, *, with_text: bool = False) -> Result:
+    """A sequence so far in SGLang's shape: `text`, `output_ids`, `meta_info`."""
+    snapshot = stream.snapshot()
+    meta = meta_info(stream, with_text=with_text)
+    return {"text": snapshot.text, "output_ids": snapshot.tokens, "meta_info": meta}
+
+
+@dataclass(slots=True)
+class Sent:
+    """How much of a sequence has been sent in deltas."""
+
+    text: int = 0
+    tokens: int = 0
+    logprobs: int = 0
+
+    def cut(self, chunk: Result) -> None:
+        """Reduce a chunk that holds everything to what is new, and count it as sent."""
+        meta = chunk["meta_info"]
+        text, tokens = len(chunk["text"]), len(chunk["output_ids"])
+        logprobs = meta.get("output_token_logprobs_length", 0)
+        chunk["text"] = chunk["text"][self.text :]
+        chunk["output_ids"] = chunk["output_ids"][self.tokens :]
+        for name in ("token_logprobs", "top_logprobs", "token_ids_logprobs"):
+            if f"output_{name}" in meta:
+                meta[f"output_{name}"] = meta[f"output_{name}"][self.logprobs :]
+        self.text, self.tokens, self.logprobs = text, tokens, logprobs
+
+
+async def _one(desk: Desk, order: Order, item: Item) -> Result:
+    with _submit(desk, order, item) as stream:
+        await desk.finish(stream)
+        return order.result(stream)
+
+
+def _submit(desk: Desk, order: Order, item: Item) -> Any:
+    return desk.submit(
+        item.tokens,
+        item.sampling,
+        rid=item.rid,
+        seed=item.seed,
+        logprobs=item.logprobs,
+        namespace=order.request.extra_key or "",
+        priority=order.request.priority or 0,
+    )
+
+
+async def _share(desk: Desk, order: Order) -> None:
+    namespace = order.request.extra_key or ""
+    await _gather([desk.prefill(tokens, namespace=namespace) for tokens in order.shared])
+
+
+async def _gather(work: Sequence[Any]) -> list[Any]:
+    """Run all; when one fails the others are cancelled, which aborts their requests."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in work]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _prompts(desk: Desk, request: GenerateRequest) -> tuple[list[list[int]], bool]:
+    given = [
+        name for name in ("text", "input_ids", "segments") if getattr(request, name) is not None
+    ]
+    if len(given) != 1:
+        raise InvalidRequestError(
+            f"give exactly one of text, input_ids and segments, not {given or 'none'}"
+        )
+    if request.segments is not None:
+        return [encode_segments(desk, request.segments)], False
+    if request.text is not None:
+        texts = [request.text] if isinstance(request.text, str) else request.text
+        prompts = [desk.tokenizer.encode(text) for text in texts]
+        is_batch = not isinstance(request.text, str)
+    else:
+        ids: list[Any] = request.input_ids or []
+        is_batch = bool(ids) and isinstance(ids[0], list)
+        prompts = ids if is_batch else [ids]
+    if not prompts:
+        raise InvalidRequestError("the batch of prompts is empty")
+    return prompts, is_batch
+
+
+def encode_segments(desk: Desk, segments: Sequence[str | list[int]]) -> list[int]:
+    """Join pieces of a prompt: each string is tokenised on its own, ids stay as they are."""
+    tokens: list[int] = []
+    for index, piece in enumerate(segments):
+        if isinstance(piece, str):
+            tokens += desk.tokenizer.encode(piece, add_special_tokens=index == 0)
+        else:
+            tokens += piece
+    return tokens
+
+
+def _names(rid: str | list[str] | None, count: int, is_batch: bool) -> list[str]:
+    if isinstance(rid, list):
+        if len(rid) != count:
+            raise InvalidRequestError(f"rid has {len(rid)} entries for {count} prompts")
+        if len(set(rid)) != count:
+            raise InvalidRequestError("Duplicate request ID detected within the batch")
+        return rid
+    if rid is None:
+        return [uuid.uuid4().hex for _ in range(count)]
+    return [f"{rid}_{index}" for index in range(count)] if is_batch else [rid]
+
+
+def _pick(value: Any, index: int, count: int, name: str) -> Any:
+    if not isinstance(value, list):
+        return value
+    if len(value) != count:
+        raise InvalidRequestError(f"{name} has {len(value)} entries for {count} prompts")
+    return value[index]
+
+
+def _logprobs(
+    request: GenerateRequest, index: int, count: int, is_batch: bool
+) -> LogprobRequest | None:
+    if not _pick(request.return_logprob, index, count, "return_logprob"):
+        return None
+    ids: Any = request.token_ids_logprob or []
+    if ids and isinstance(ids[0], list):
+        ids = _pick(ids, index, count, "token_ids_logprob")
+    start = _pick(request.logprob_start_len, index, count, "logprob_start_len")
+    top = _pick(request.top_logprobs_num, index, count, "top_logprobs_num")
+    return LogprobRequest(start=-1 if start is None else start, top=top or 0, token_ids=tuple(ids))

@@ -1,0 +1,245 @@
+"""The machine's five verbs on a desk: sequences whose state is token ids.
+
+A sequence is the ids so far and, behind them, literal text that is not tokenised yet. Adjacent
+literals are tokenised as one text when something must be computed; generated ids are kept as they
+are. So the ids of a sequence never depend on how a program was cut into statements, and text is never
+re-encoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from ...ir.choices import Scored
+from ...ir.errors import BackendError
+from ...ir.machine import Emit, Generation, SequenceId
+from ...ir.nodes import Gen
+from ...ir.roles import RoleFormat
+from ..errors import EngineError, InvalidRequestError
+from ..messages import LogprobRequest
+from ..request import SamplingParams, sampling_params
+from .desk import Desk
+from .generate import Sent, result_of
+from .streams import Stream
+
+MAX_CHOICES = 4096
+
+
+@dataclass(slots=True)
+class Tokens:
+    """A sequence: ids, then text that will follow them."""
+
+    ids: list[int] = field(default_factory=list[int])
+    pending: str = ""
+
+
+class DeskBackend:
+    """`ir.machine.Backend` over a desk. Lives on the desk's event loop."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._sequences: dict[SequenceId, Tokens] = {}
+        self._ids = itertools.count()
+
+    async def role_format(self) -> RoleFormat:
+        """The model's own, taken from its chat template."""
+        return self._desk.tokenizer.role_format()
+
+    async def open(self) -> SequenceId:
+        """See `Backend`."""
+        return self._keep(Tokens())
+
+    async def extend(
+        self, sequence: SequenceId, text: str, tokens: Sequence[int] | None = None
+    ) -> None:
+        """See `Backend`."""
+        state = self._sequences[sequence]
+        if tokens is None:
+            state.pending += text
+        else:  # they cover the pending text as well
+            state.ids.extend(tokens)
+            state.pending = ""
+
+    async def generate(self, sequence: SequenceId, gen: Gen, emit: Emit | None) -> Generation:
+        """See `Backend`."""
+        state = self._sequences[sequence]
+        settle(self._desk, state)
+        sampling = _sampling(gen)
+        logprobs = _logprobs(gen)
+        seed = self._desk.seed(sampling)
+        if sampling.n > 1:
+            await self._desk.prefill(state.ids)
+        try:
+            with ExitStack() as stack:
+                streams = [
+                    stack.enter_context(
+                        self._desk.submit(
+                            state.ids, sampling, seed=(seed + i) % (1 << 63), logprobs=logprobs
+                        )
+                    )
+                    for i in range(sampling.n)
+                ]
+                if emit is not None:
+                    await _relay(streams[0], emit)
+                for stream in streams:
+                    await self._desk.finish(stream)
+                    refuse_aborted(stream)
+        except EngineError as error:
+            raise backend_error(error) from error
+        with_text = gen.logprobs is not None and gen.logprobs.with_text
+        results = [result_of(stream, with_text=with_text) for stream in streams]
+        first = streams[0].snapshot()
+        state.ids.extend(first.tokens[: first.kept])
+        state.pending = first.tail
+        return Generation(
+            texts=[result["text"] for result in results],
+            metas=[result["meta_info"] for result in results],
+        )
+
+    async def score(
+        self, sequence: SequenceId, choices: Sequence[str], *, unconditional: bool
+    ) -> list[Scored]:
+        """See `Backend`; `score_choices` says how."""
+        try:
+            return await score_choices(
+                self._desk, self._sequences[sequence], choices, unconditional=unconditional
+            )
+        except EngineError as error:
+            raise backend_error(error) from error
+
+    async def fork(self, sequence: SequenceId, count: int) -> list[SequenceId]:
+        """See `Backend`. What the branches share is computed once, before they begin."""
+        state = self._sequences[sequence]
+        if count > 1:
+            shared = state.ids + self._desk.tokenizer.encode(
+                state.pending, add_special_tokens=not state.ids
+            )
+            try:
+                # Text that follows may merge with the last token; the ones before it stay.
+                await self._desk.prefill(shared[:-1])
+            except EngineError as error:
+                raise backend_error(error) from error
+        return [self._keep(Tokens(list(state.ids), state.pending)) for _ in range(count)]
+
+    async def release(self, sequence: SequenceId) -> None:
+        """See `Backend`."""
+        self._sequences.pop(sequence, None)
+
+    def _keep(self, tokens: Tokens) -> SequenceId:
+        sequence = SequenceId(next(self._ids))
+        self._sequences[sequence] = tokens
+        return sequence
+
+
+def settle(desk: Desk, state: Tokens) -> None:
+    """Tokenise the pending text."""
+    if state.pending:
+        state.ids.extend(desk.tokenizer.encode(state.pending, add_special_tokens=not state.ids))
+        state.pending = ""
+
+
+async def score_choices(
+    desk: Desk, state: Tokens, choices: Sequence[str], *, unconditional: bool = False
+) -> list[Scored]:
+    """Score each choice as a continuation, on equal terms.
+
+    Pending text and choice are tokenised together, so that a token may span the place where they
+    meet. The tokens that pending text has in common with all of these are context; everything after
+    is scored, for every choice.
+    """
+    if not 0 < len(choices) <= MAX_CHOICES:
+        raise InvalidRequestError(
+            f"{len(choices)} choices; between 1 and {MAX_CHOICES} are allowed"
+        )
+    encode, at_start = desk.tokenizer.encode, not state.ids
+    tails = [encode(state.pending + choice, add_special_tokens=at_start) for choice in choices]
+    pending = encode(state.pending, add_special_tokens=at_start)
+    common = min(_common(pending, tail) for tail in tails)
+    await desk.prefill(state.ids + pending[:common])
+    base = len(state.ids) + common
+    prompts = [state.ids + tail for tail in tails]
+    conditional = await asyncio.gather(
+        *(prompt_logprobs(desk, prompt, start=base) for prompt in prompts)
+    )
+    without: list[list[float]] | list[None] = [None] * len(choices)
+    if unconditional:
+        # Without a sequence before it the first token has no probability; it counts as 0.
+        alone = await asyncio.gather(
+            *(prompt_logprobs(desk, tail[common:], start=1) for tail in tails)
+        )
+        without = [
+            [0.0, *found] if tail[common:] else [] for found, tail in zip(alone, tails, strict=True)
+        ]
+    # At the very start of a text the first token has no probability: give it 0 for every choice.
+    return [
+        Scored(
+            tokens=tail,
+            logprobs=([0.0] if base == 0 and tail else []) + found,
+            unconditional=bare,
+        )
+        for tail, found, bare in zip(tails, conditional, without, strict=True)
+    ]
+
+
+async def prompt_logprobs(desk: Desk, prompt: list[int], *, start: int) -> list[float]:
+    """Return the log-probabilities (nats) of `prompt[max(start, 1):]`, each given all before it."""
+    start = max(start, 1)
+    if start >= len(prompt):
+        return []
+    # The scheduler's list begins one position early, with a None.
+    request = LogprobRequest(start=start - 1)
+    with desk.submit(prompt, SamplingParams(max_new_tokens=0), seed=0, logprobs=request) as stream:
+        await desk.finish(stream)
+        refuse_aborted(stream)
+        return [value for value in stream.input_logprobs if value is not None]
+
+
+def refuse_aborted(stream: Stream) -> None:
+    """Raise for a stream that was aborted from outside: a program has no use for half a value."""
+    if stream.finish is not None and stream.finish.type == "abort":
+        raise EngineError(stream.finish.message or "the request was aborted")
+
+
+def backend_error(error: EngineError) -> BackendError:
+    """The machine's form of an engine's error."""
+    return BackendError(str(error), retryable=error.status == 503)
+
+
+async def _relay(stream: Stream, emit: Emit) -> None:
+    """Pass on a stream's text piece by piece until it ends."""
+    sent = Sent()
+    while True:
+        await stream.changed()
+        piece = result_of(stream)
+        sent.cut(piece)
+        if piece["text"] or stream.finish is not None:
+            emit(piece["text"], piece["meta_info"])
+        if stream.finish is not None:
+            return
+
+
+def _sampling(gen: Gen) -> SamplingParams:
+    fields = gen.sampling.said()
+    constraint = {"regex": gen.regex, "ebnf": gen.ebnf, "json_schema": gen.json_schema}
+    return sampling_params({**fields, **{k: v for k, v in constraint.items() if v is not None}})
+
+
+def _logprobs(gen: Gen) -> LogprobRequest | None:
+    wanted = gen.logprobs
+    if wanted is None:
+        return None
+    return LogprobRequest(start=-1 if wanted.start is None else wanted.start, top=wanted.top or 0)
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the longest common prefix."""
+    count = 0
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        count += 1
+    return count

@@ -1,0 +1,252 @@
+"""One sequence as the desk sees it: tokens come in, text and meta information go out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...constrained.errors import GrammarError
+from ..errors import (
+    EngineClosedError,
+    EngineError,
+    InvalidRequestError,
+    QueueFullError,
+)
+from ..messages import Delta, Finish, Submit, TopLogprobs, Usage
+from ..request import RequestId
+from ..tokenizer import Tokenizer
+from .detokenize import Detokenizer
+from .stops import find_stop, held_back
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A sequence so far.
+
+    Attributes:
+        text: what may be shown; while running, without text that might become a stop string.
+        tokens: every generated id, the one that stopped it included.
+        kept: how many of `tokens` stand wholly in `text`.
+        tail: the end of `text` that no kept token covers, when a stop string cut a token in two.
+    """
+
+    text: str
+    tokens: list[int]
+    finish: Finish | None
+    kept: int
+    tail: str
+
+
+@dataclass(eq=False)
+class Stream:
+    """The state of one submitted sequence, fed by the desk and read by whoever asked."""
+
+    submit: Submit
+    tokenizer: Tokenizer
+    created: float = field(default_factory=time.monotonic)
+    usage: Usage | None = None
+    finish: Finish | None = None
+    first_token_at: float | None = None
+    finished_at: float | None = None
+    tokens: list[int] = field(default_factory=list[int])
+    logprobs: list[float] = field(default_factory=list[float])
+    top_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])
+    id_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])
+    input_logprobs: list[float | None] = field(default_factory=list["float | None"])
+    input_top: list[TopLogprobs | None] = field(default_factory=list["TopLogprobs | None"])
+    input_ids: list[TopLogprobs | None] = field(default_factory=list["TopLogprobs | None"])
+    error: EngineError | GrammarError | None = None
+
+    def __post_init__(self) -> None:
+        self._changed = asyncio.Event()
+        self._text_end: int | None = None  # where a stop string cut the text
+        sampling = self.submit.sampling
+        self._detokenizer = Detokenizer(
+            self.tokenizer, skip_special_tokens=sampling.skip_special_tokens
+        )
+        self._stops = sampling.stop
+
+    @property
+    def rid(self) -> RequestId:
+        """The sequence's own id."""
+        return self.submit.rid
+
+    def feed(self, delta: Delta) -> bool:
+        """Take news from the scheduler.
+
+        Returns:
+            Whether the sequence ended here by a stop string, so that the scheduler should drop it.
+        """
+        if self.finish is not None:
+            return False
+        self._take_logprobs(delta)
+        self.usage = delta.usage or self.usage
+        cut = False
+        for index, token in enumerate(delta.tokens):
+            self._take(token)
+            is_last = index == len(delta.tokens) - 1
+            # A length finish in the same step wins over the stop string, which then stays in the text.
+            if self._stops and not (is_last and delta.finish is not None):
+                cut = self._check_stops()
+            if cut:
+                self._drop_beyond(len(self.tokens))
+                break
+        if not cut and delta.finish is not None:
+            self._end(delta.finish)
+        self._changed.set()
+        return cut and delta.finish is None
+
+    def fail(self, error: EngineError) -> None:
+        """End the stream with an error that its reader meets."""
+        if self.finish is None and self.error is None:
+            self.error = error
+            self._changed.set()
+
+    async def changed(self) -> None:
+        """Wait for news since the last call.
+
+        Raises:
+            EngineError: the request failed.
+            GrammarError: its grammar cannot be used.
+        """
+        await self._changed.wait()
+        self._changed.clear()
+        if self.error is not None:
+            raise self.error
+
+    def snapshot(self) -> Snapshot:
+        """The sequence so far."""
+        text = self._detokenizer.text
+        if self._text_end is not None:
+            text = text[: self._text_end]
+        elif self.finish is None and self._stops:
+            text = text[: len(text) - held_back(text, self._stops)]
+        kept, tail = len(self.tokens), ""
+        if self.tokens and self.tokens[-1] in self.submit.stop_ids:
+            kept -= 1
+        if self._text_end is not None:
+            ends = self._detokenizer.ends
+            while kept and ends[kept - 1] > len(text):
+                kept -= 1
+            tail = text[ends[kept - 1] if kept else 0 :]
+        return Snapshot(text, list(self.tokens), self.finish, kept, tail)
+
+    def _take(self, token: int) -> None:
+        if self.first_token_at is None:
+            self.first_token_at = time.monotonic()
+        self.tokens.append(token)
+        if token in self.submit.stop_ids:  # ends the sequence, and is no part of its text
+            self._detokenizer.ends.append(len(self._detokenizer.text))
+        else:
+            self._detokenizer.feed(token)
+
+    def _take_logprobs(self, delta: Delta) -> None:
+        self.logprobs.extend(delta.logprobs or ())
+        self.top_logprobs.extend(delta.top_logprobs or ())
+        self.id_logprobs.extend(delta.id_logprobs or ())
+        self.input_logprobs.extend(delta.input_logprobs or ())
+        self.input_top.extend(delta.input_top_logprobs or ())
+        self.input_ids.extend(delta.input_id_logprobs or ())
+
+    def _check_stops(self) -> bool:
+        text = self._detokenizer.text
+        ends = self._detokenizer.ends
+        before = ends[-2] if len(ends) > 1 else 0
+        longest = max(len(stop) for stop in self._stops)
+        found = find_stop(text, self._stops, start=before - longest + 1)
+        if found is None:
+            return False
+        at, stop = found
+        self._text_end = at + len(stop) if self.submit.sampling.no_stop_trim else at
+        self._end(Finish(type="stop", matched=stop))
+        return True
+
+    def _drop_beyond(self, count: int) -> None:
+        """Forget log-probabilities of tokens that came after the stop."""
+        del self.logprobs[count:], self.top_logprobs[count:], self.id_logprobs[count:]
+
+    def _end(self, finish: Finish) -> None:
+        self.finish = finish
+        self.finished_at = time.monotonic()
+        self._detokenizer.finish()
+        if finish.type == "abort" and finish.status is not None and finish.status != 499:
+            kinds = {400: InvalidRequestError, 503: QueueFullError}
+            kind = kinds.get(finish.status, EngineError)
+            message = finish.message or "the request was aborted"
+            self.error = kind(message) if finish.fault is None else finish.fault.error()
+
+
+def closed_error(reason: str) -> EngineClosedError:
+    """The error of every request that is open when the scheduler ends."""
+    return EngineClosedError(f"the scheduler has ended: {reason}")
+
+
+def meta_info(stream: Stream, *, rid: str | None = None, with_text: bool = False) -> dict[str, Any]:
+    """The sequence's meta information, with SGLang's keys and `computed_tokens` besides."""
+    finish = stream.finish
+    usage = stream.usage
+    now = stream.finished_at or time.monotonic()
+    meta: dict[str, Any] = {
+        "id": rid or stream.rid,
+        "finish_reason": None if finish is None else finish_reason(finish),
+        "prompt_tokens": len(stream.submit.tokens),
+        "completion_tokens": len(stream.tokens),
+        "cached_tokens": usage.cached if usage else 0,
+        "computed_tokens": usage.computed if usage else 0,
+        "num_retractions": usage.retractions if usage else 0,
+        "weight_version": "default",
+        "e2e_latency": now - stream.created,
+    }
+    if stream.submit.logprobs is not None:
+        meta.update(_logprob_info(stream, with_text))
+    return meta
+
+
+def finish_reason(finish: Finish) -> dict[str, Any]:
+    """A finish as SGLang writes it."""
+    match finish.type:
+        case "stop":
+            return {"type": "stop", "matched": finish.matched}
+        case "length":
+            return {"type": "length", "length": finish.length}
+        case "abort":
+            return {
+                "type": "abort",
+                "message": finish.message or "",
+                "status_code": finish.status if finish.status != 499 else None,
+                "err_type": None,
+            }
+
+
+def _logprob_info(stream: Stream, with_text: bool) -> dict[str, Any]:
+    request = stream.submit.logprobs
+    assert request is not None
+    name = stream.tokenizer.token_texts if with_text else lambda ids: [None] * len(ids)
+    start = request.start if request.start >= 0 else len(stream.submit.tokens)
+    prompt = stream.submit.tokens[start : start + len(stream.input_logprobs)]
+
+    def rows(entries: list[TopLogprobs] | list[TopLogprobs | None]) -> list[Any]:
+        return [
+            None
+            if entry is None
+            else [(p, t, x) for (p, t), x in zip(entry, name([t for _, t in entry]), strict=True)]
+            for entry in entries
+        ]
+
+    count = len(stream.logprobs)
+    info: dict[str, Any] = {
+        "input_token_logprobs": list(zip(stream.input_logprobs, prompt, name(prompt), strict=True)),
+        "output_token_logprobs": list(
+            zip(stream.logprobs, stream.tokens[:count], name(stream.tokens[:count]), strict=True)
+        ),
+        "output_token_logprobs_length": count,
+    }
+    if request.top:
+        info["input_top_logprobs"] = rows(stream.input_top)
+        info["output_top_logprobs"] = rows(stream.top_logprobs)
+    if request.token_ids:
+        info["input_token_ids_logprobs"] = rows(stream.input_ids)
+        info["output_token_ids_logprobs"] = rows(stream.id_logprobs)
+    return info

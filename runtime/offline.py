@@ -1,0 +1,157 @@
+"""`Engine`: a model in this program, without HTTP."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Any
+
+from ..ir import loop
+from .config import EngineConfig, engine_config
+from .desk.desk import Desk
+from .desk.generate import GenerateRequest, generate, generate_stream, take_order
+from .desk.info import server_info
+from .errors import EngineClosedError
+from .launch import Launched, launch
+
+Result = dict[str, Any]
+
+
+class Engine:
+    """A model with its scheduler, used from scripts, threads and notebooks.
+
+    Takes the settings of `ModelConfig`, `CacheConfig` and `ScheduleConfig` by name, and
+    `in_process=True` for a scheduler on a thread instead of a process. Without `model_path` it runs
+    the small chat model that ships with the package. A context manager; `shutdown` may be called
+    more than once.
+
+    Raises:
+        TypeError: a setting that does not exist.
+        ModelLoadError: the model cannot be loaded.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.config: EngineConfig = engine_config(**settings)
+        self._launched: Launched | None = loop.wait(launch(self.config))
+        self._finalizer = weakref.finalize(self, _close_later, self._launched)
+        self._finalizer.atexit = False  # `_close_all` waits for the end, which a finalizer must not
+        _open.add(self)
+
+    @property
+    def desk(self) -> Desk:
+        """The front desk; use it on the private event loop only."""
+        if self._launched is None:
+            raise EngineClosedError("the engine was closed")
+        return self._launched.desk
+
+    def generate(
+        self,
+        prompt: str | list[str] | None = None,
+        sampling_params: dict[str, Any] | list[dict[str, Any]] | None = None,
+        input_ids: list[int] | list[list[int]] | None = None,
+        *,
+        return_logprob: bool | list[bool] | None = None,
+        logprob_start_len: int | list[int] | None = None,
+        top_logprobs_num: int | list[int] | None = None,
+        token_ids_logprob: list[int] | list[list[int]] | None = None,
+        stream: bool = False,
+        rid: str | list[str] | None = None,
+        **fields: Any,
+    ) -> Any:
+        """Generate for one prompt or many.
+
+        Returns:
+            A dict with `text`, `output_ids` and `meta_info`; a list of them for several prompts or
+            `n > 1`; with `stream`, an iterator of such dicts, each holding everything so far.
+
+        Raises:
+            InvalidRequestError: the request cannot be served; nothing has run.
+        """
+        request = _request(
+            prompt,
+            sampling_params,
+            input_ids,
+            return_logprob=return_logprob,
+            logprob_start_len=logprob_start_len,
+            top_logprobs_num=top_logprobs_num,
+            token_ids_logprob=token_ids_logprob,
+            stream=stream,
+            rid=rid,
+            **fields,
+        )
+        if stream:
+            return loop.iterate(self._stream(request))
+        return loop.wait(self._generate(request))
+
+    async def async_generate(
+        self,
+        prompt: str | list[str] | None = None,
+        sampling_params: dict[str, Any] | list[dict[str, Any]] | None = None,
+        input_ids: list[int] | list[list[int]] | None = None,
+        *,
+        stream: bool = False,
+        **fields: Any,
+    ) -> Any:
+        """`generate` for any event loop; with `stream` it returns an async iterator."""
+        request = _request(prompt, sampling_params, input_ids, stream=stream, **fields)
+        if stream:
+            return loop.iterate_async(self._stream(request))
+        return await loop.bridge(self._generate(request))
+
+    def flush_cache(self) -> bool:
+        """Forget every cached prefix; false, and nothing done, while requests run."""
+        return loop.wait(self.desk.flush_cache())
+
+    def get_server_info(self) -> dict[str, Any]:
+        """Settings and the scheduler's state, flat, as `GET /get_server_info` gives them."""
+        return loop.wait(server_info(self.desk))
+
+    def shutdown(self) -> None:
+        """End the scheduler and wait until it is gone."""
+        launched, self._launched = self._launched, None
+        if launched is not None:
+            self._finalizer.detach()
+            loop.wait(launched.close())
+
+    close = shutdown
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.shutdown()
+
+    async def _generate(self, request: GenerateRequest) -> Any:
+        desk = self.desk
+        return await generate(desk, take_order(desk, request))
+
+    async def _stream(self, request: GenerateRequest) -> AsyncGenerator[Result, None]:
+        desk = self.desk
+        async for chunk in generate_stream(desk, take_order(desk, request)):
+            yield chunk
+
+
+def _request(prompt: Any, sampling_params: Any, input_ids: Any, **fields: Any) -> GenerateRequest:
+    given = {"text": prompt, "sampling_params": sampling_params, "input_ids": input_ids, **fields}
+    return GenerateRequest.of({name: value for name, value in given.items() if value is not None})
+
+
+def _close_later(launched: Launched) -> None:
+    """Close an engine that was dropped without `shutdown`."""
+    loop.submit(launched.close())
+
+
+_open: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for engine in list(_open):
+        engine.shutdown()

@@ -1,0 +1,1 @@
+"""Chooses what runs next. Queues, budgets, leases and grammars live here; tensors do not."""

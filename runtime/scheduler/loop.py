@@ -1,0 +1,261 @@
+"""The scheduler's loop: receive, plan a pass, compute, sample, tell the desk.
+
+The forward pass does not need the grammars' masks, only sampling does; so on an accelerator the
+masks are filled while the forward runs. No exception of a request leaves a step: the requests of a
+pass that fails are ended with the reason, and the loop turns on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ...constrained.compiler import GrammarCompiler
+from ...constrained.errors import GrammarError
+from ...radix_cache import RadixCache
+from ..config import EngineConfig
+from ..engine.inputs import Row
+from ..engine.runner import Runner
+from ..ipc import SchedulerEnd
+from ..messages import (
+    Abort,
+    Answer,
+    Ask,
+    Close,
+    Delta,
+    Flush,
+    Progress,
+    State,
+    Submit,
+    ToScheduler,
+)
+from .job import Job
+from .output import aborted, delta_of, finish_of, refused
+from .sampling import record_prompt_logprobs, sample
+from .schedule import Scheduler, Slice
+
+logger = logging.getLogger(__name__)
+
+IDLE_MS = 500  # an idle loop shows that it lives this often
+COMPILING_MS = 2  # how often a waiting loop looks for finished grammars
+THROUGHPUT_WINDOW_S = 2.0
+
+
+class Loop:
+    """One scheduler with its runner, until `Close`."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        runner: Runner,
+        compiler: GrammarCompiler,
+        end: SchedulerEnd,
+    ) -> None:
+        self._config = config
+        self._runner = runner
+        self._compiler = compiler
+        self._end = end
+        cache = RadixCache(
+            runner.num_slots,
+            policy=config.cache.eviction_policy,
+            enabled=not config.cache.disable_radix_cache,
+            page_size=config.cache.page_size,
+        )
+        self.scheduler = Scheduler(cache, config.schedule)
+        self._compiling: list[Job] = []  # jobs whose grammar is not ready
+        self._deltas: list[Delta] = []
+        self._steps = self._generated = self._prompt = self._cached = 0
+        self._window = (time.monotonic(), 0)  # start, tokens generated before it
+        self._throughput = 0.0
+        self._reported_at = 0.0
+        self._closed = False
+
+    def run(self) -> None:
+        """Turn until the desk says `Close`."""
+        while not self._closed:
+            for message in self._end.receive(self._patience_ms()):
+                self._handle(message)
+            self._collect_grammars()
+            if self.scheduler.has_work:
+                self._step()
+            self._report()
+
+    def _report(self) -> None:
+        """Send what happened; when nothing did, an empty message now and then as a sign of life."""
+        now = time.monotonic()
+        if self._deltas or now - self._reported_at >= IDLE_MS / 1000:
+            self._end.send(Progress(deltas=self._deltas))
+            self._deltas = []
+            self._reported_at = now
+
+    def _patience_ms(self) -> int:
+        if self.scheduler.has_work or self._deltas:
+            return 0
+        return COMPILING_MS if self._compiling else IDLE_MS
+
+    def _handle(self, message: ToScheduler) -> None:
+        match message:
+            case Submit():
+                self._submit(message)
+            case Abort(rid=rid, quiet=quiet):
+                job = self.scheduler.find(rid)
+                job = job or next((j for j in self._compiling if j.submit.rid == rid), None)
+                if job is not None:
+                    self._drop(job, None if quiet else "the request was aborted", 499)
+            case Flush(call=call):
+                idle = not self.scheduler.has_work and not self._compiling
+                if idle:
+                    self.scheduler.cache.flush()
+                self._end.send(Answer(call=call, done=idle))
+            case Ask(call=call):
+                self._end.send(Answer(call=call, state=self._state()))
+            case Close():
+                self._closed = True
+
+    def _submit(self, submit: Submit) -> None:
+        room = min(self._runner.context_length, self.scheduler.cache.usage().pool)
+        room -= len(submit.tokens)
+        wanted = submit.sampling.max_new_tokens
+        job = Job.of(submit, max_new=room if wanted is None else min(wanted, room))
+        waiting = len(self.scheduler.waiting) + len(self._compiling)
+        if waiting >= self._config.schedule.max_queued_requests:
+            self._deltas.append(aborted(job, "The request queue is full.", 503))
+            return
+        try:
+            spec = submit.sampling.grammar()
+        except GrammarError as error:
+            self._deltas.append(refused(job, error))
+            return
+        if spec is None:
+            self.scheduler.add(job)
+        else:
+            job.grammar = self._compiler.submit(spec)
+            self._compiling.append(job)
+
+    def _collect_grammars(self) -> None:
+        """Queue the jobs whose grammar is ready; the others keep nobody waiting."""
+        still: list[Job] = []
+        for job in self._compiling:
+            assert job.grammar is not None
+            if not job.grammar.done():
+                still.append(job)
+            elif isinstance(error := job.grammar.exception(), GrammarError):
+                self._deltas.append(refused(job, error))
+            elif error is not None:
+                self._deltas.append(aborted(job, f"compiling the grammar failed: {error}", 500))
+            else:
+                job.matcher = job.grammar.result().matcher()
+                self.scheduler.add(job)
+        self._compiling = still
+
+    def _drop(self, job: Job, message: str | None, status: int) -> None:
+        if job in self._compiling:
+            self._compiling.remove(job)
+        else:
+            self.scheduler.end(job)
+        if message is not None:
+            self._deltas.append(aborted(job, message, status))
+
+    def _step(self) -> None:
+        plan = self.scheduler.plan()
+        try:
+            self._pass(plan)
+        except Exception as error:  # a request must never stop the loop
+            logger.exception("a pass over %d sequences failed", len(plan))
+            for piece in plan:
+                self._drop(piece.job, f"the engine failed on this request: {error}", 500)
+        self._steps += 1
+        self._measure()
+        if self._config.check_invariants:
+            self.scheduler.cache.check()
+
+    def _pass(self, plan: Sequence[Slice]) -> None:
+        """Compute one pass and give each job that reached its end the next token."""
+        logits = self._runner.forward([_row(piece) for piece in plan])
+        sampling: list[tuple[Job, int]] = []  # job, its row of logits
+        at = 0
+        for piece in plan:
+            wanted = piece.count - _logits_from(piece)
+            if piece.job.wants_prompt_logprobs:
+                record_prompt_logprobs(piece.job, logits[at : at + wanted])
+            at += wanted
+            if piece.samples:
+                sampling.append((piece.job, at - 1))
+        self.scheduler.commit(plan)
+        self._generate([pair for pair in sampling if pair[0].max_new > 0], logits)
+        for job, _ in sampling:
+            if job.max_new == 0:
+                self._end_job(job, 0)
+
+    def _generate(self, sampling: Sequence[tuple[Job, int]], logits: Tensor) -> None:
+        jobs = [job for job, _ in sampling]
+        if not jobs:
+            return
+        tokens = sample(self._runner, jobs, logits, [row for _, row in sampling])
+        for job, token in zip(jobs, tokens, strict=True):
+            if token < 0:
+                self._drop(job, "the model's logits for this request are not finite", 500)
+                continue
+            if job.generated == 0:
+                self._prompt += job.prompt
+                self._cached += job.cached
+            job.append(token)
+            self._generated += 1
+            stopped = token in job.submit.stop_ids
+            if job.matcher is not None and not stopped and not job.matcher.accept(token):
+                self._drop(job, f"token {token} broke the grammar that masked it", 500)
+                continue
+            self._end_job(job, token)
+
+    def _end_job(self, job: Job, token: int) -> None:
+        """Tell the desk of the job's news; release the job if that was its last token."""
+        job.finish = finish_of(job, token)
+        if job.finish is not None:
+            self.scheduler.end(job)
+        self._deltas.append(delta_of(job))
+
+    def _measure(self) -> None:
+        start, before = self._window
+        elapsed = time.monotonic() - start
+        if elapsed >= THROUGHPUT_WINDOW_S:
+            self._throughput = (self._generated - before) / elapsed
+            self._window = (time.monotonic(), self._generated)
+
+    def _state(self) -> State:
+        usage = self.scheduler.cache.usage()
+        return State(
+            pool=usage.pool,
+            free=usage.free,
+            cached=usage.cached,
+            leased=usage.leased,
+            running=len(self.scheduler.running),
+            waiting=len(self.scheduler.waiting) + len(self._compiling),
+            steps=self._steps,
+            generated_tokens=self._generated,
+            prompt_tokens=self._prompt,
+            cached_tokens=self._cached,
+            last_throughput=self._throughput,
+        )
+
+
+def _row(piece: Slice) -> Row:
+    job = piece.job
+    assert job.lease is not None
+    end = job.computed + piece.count
+    return Row(
+        tokens=job.tokens[job.computed : end],
+        start=job.computed,
+        slots=job.lease.slots[:end],
+        logits_from=_logits_from(piece),
+    )
+
+
+def _logits_from(piece: Slice) -> int:
+    """The first new token of `piece` whose logits are needed; `count` when none is."""
+    job = piece.job
+    if job.wants_prompt_logprobs and job.submit.logprobs is not None:
+        return min(max(job.submit.logprobs.start - job.computed, 0), piece.count)
+    return piece.count - 1 if piece.samples else piece.count

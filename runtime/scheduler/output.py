@@ -1,0 +1,60 @@
+"""What a sampled token means for its job: does it end, and what is the desk told."""
+
+from __future__ import annotations
+
+from ...constrained.errors import GrammarError
+from ..messages import Delta, Fault, Finish, Usage
+from .job import Job
+
+
+def finish_of(job: Job, token: int) -> Finish | None:
+    """Whether `job`, whose newest token is `token`, has ended.
+
+    The order is SGLang's: length, then the grammar's end, then a stop token. Stop strings are the
+    desk's business, which has the text.
+    """
+    if job.generated >= job.max_new:
+        return Finish(type="length", length=job.generated)
+    if token in job.submit.stop_ids:
+        return Finish(type="stop", matched=token)
+    if job.matcher is not None and job.matcher.is_finished:
+        return Finish(type="stop")
+    return None
+
+
+def delta_of(job: Job) -> Delta:
+    """Everything about `job` that the desk has not been told yet."""
+    first = job.reported == 0
+    wants = job.submit.logprobs is not None
+    delta = Delta(
+        rid=job.submit.rid,
+        tokens=job.tokens[job.prompt + job.reported : job.count].tolist(),
+        logprobs=job.logprobs if wants else None,
+        top_logprobs=job.top_logprobs if wants and job.top_logprobs else None,
+        id_logprobs=job.id_logprobs if wants and job.id_logprobs else None,
+        input_logprobs=job.input_logprobs if first else None,
+        input_top_logprobs=job.input_top if first else None,
+        input_id_logprobs=job.input_ids if first else None,
+        usage=Usage(
+            prompt=job.prompt,
+            cached=job.cached,
+            computed=min(job.computed, job.prompt) - job.cached,
+            retractions=job.retractions,
+        ),
+        finish=job.finish,
+    )
+    job.reported = job.generated
+    job.logprobs, job.top_logprobs, job.id_logprobs = [], [], []
+    return delta
+
+
+def aborted(job: Job, message: str, status: int) -> Delta:
+    """The last word on a job that is stopped from outside or fails."""
+    job.finish = Finish(type="abort", message=message, status=status)
+    return delta_of(job)
+
+
+def refused(job: Job, error: GrammarError) -> Delta:
+    """The answer to a job whose grammar cannot be used."""
+    job.finish = Finish(type="abort", message=str(error), status=400, fault=Fault.of(error))
+    return delta_of(job)

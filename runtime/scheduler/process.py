@@ -1,0 +1,100 @@
+"""Where a scheduler lives: a thread of this process, or a process of its own.
+
+A scheduler process reads its configuration from standard input and keeps that pipe open: its end
+means that the parent is gone, however it died, and the process removes the sockets and leaves.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+import msgspec
+import zmq
+
+from ..config import EngineConfig
+from ..errors import EngineError
+from ..ipc import SchedulerEnd, Wire
+from ..messages import Fatal, Ready
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What a scheduler process is told at its start."""
+
+    config: EngineConfig
+    wire: Wire
+
+
+def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    """Load the model, report `Ready`, and schedule until `Close`. Blocks.
+
+    A failure is reported as `Fatal`, never raised.
+    """
+    end = SchedulerEnd(wire, context)
+    try:
+        # Heavy imports happen here, so that whoever starts a scheduler does not pay for them.
+        from ..engine.runner import Runner
+        from ..tokenizer import load_tokenizer
+        from .loop import Loop
+
+        runner = Runner.load(config.model, config.cache)
+        tokenizer = load_tokenizer(config.model)
+        compiler = tokenizer.grammar_compiler(runner.vocab_size, runner.eos_token_ids)
+        loop = Loop(config, runner, compiler, end)
+        end.send(
+            Ready(
+                vocab_size=runner.vocab_size,
+                context_length=runner.context_length,
+                pool_tokens=runner.num_slots,
+                dtype=str(runner.dtype).removeprefix("torch."),
+                device=str(runner.device),
+                model_type=runner.model_type,
+                architectures=list(runner.architectures),
+                eos_token_ids=tuple(runner.eos_token_ids),
+            )
+        )
+        try:
+            loop.run()
+        finally:
+            compiler.close()
+    except zmq.ZMQError:  # the desk is gone: there is nobody to tell
+        pass
+    except EngineError as error:
+        end.send(Fatal(error=str(error)))
+    except Exception as error:
+        logging.getLogger(__name__).exception("the scheduler ended")
+        end.send(Fatal(error=f"{type(error).__name__}: {error}"))
+    finally:
+        end.close()
+
+
+def main() -> None:
+    """Run a scheduler process; see `launch.start_scheduler`."""
+    logging.basicConfig(level=os.environ.get("RADIXLM_LOG_LEVEL", "WARNING").upper())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    pipe = sys.stdin.fileno()
+    length = int.from_bytes(_read(pipe, 4), "big")
+    order = msgspec.msgpack.decode(_read(pipe, length), type=Order)
+
+    def watch_parent() -> None:
+        _read(pipe, 1)  # returns when the parent closes the pipe or dies
+        order.wire.remove()
+        os._exit(0)
+
+    threading.Thread(target=watch_parent, name="radixlm-parent", daemon=True).start()
+    serve(order.config, order.wire, zmq.Context())
+
+
+def _read(pipe: int, count: int) -> bytes:
+    """Read `count` bytes, fewer at the pipe's end; unbuffered, so that exit finds no lock held."""
+    data = b""
+    while len(data) < count and (chunk := os.read(pipe, count - len(data))):
+        data += chunk
+    return data
+
+
+if __name__ == "__main__":
+    main()

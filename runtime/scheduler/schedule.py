@@ -1,0 +1,152 @@
+"""Continuous batching: which tokens go through the model in the next pass.
+
+A step is two verbs. `plan` chooses the next pass: a token for each decoding job, then chunks of
+prompts up to the token budget. `commit` records that the pass was computed. Sampling and finishing
+happen in between, by the loop. This class owns queues, budgets and leases and never touches a device.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ...radix_cache import OutOfSlotsError, RadixCache
+from ..config import ScheduleConfig
+from ..request import RequestId
+from .job import Job
+
+# Slots kept free for each running job when another is admitted; retraction covers the rest.
+RESERVE_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """`count` more tokens of `job` go through the model in this pass."""
+
+    job: Job
+    count: int
+
+    @property
+    def samples(self) -> bool:
+        """Whether the pass reaches the job's last token, so that the next one can be sampled."""
+        return self.count == self.job.to_compute
+
+
+class Scheduler:
+    """Queues and budgets over one radix cache.
+
+    Jobs wait in arrival order. A job is admitted when the cache has slots for all that it must
+    compute; when decoding runs out of slots, the job that has generated least is retracted: its KV
+    stays in the tree as far as memory allows, and it resumes later with the tokens it has.
+    """
+
+    def __init__(self, cache: RadixCache, config: ScheduleConfig) -> None:
+        self.cache = cache
+        self.config = config
+        self.waiting: deque[Job] = deque()
+        self.running: list[Job] = []  # in order of admission
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a plan would not be empty."""
+        return bool(self.running or self.waiting)
+
+    def jobs(self) -> Iterator[Job]:
+        """All jobs, running ones first."""
+        yield from self.running
+        yield from self.waiting
+
+    def find(self, rid: RequestId) -> Job | None:
+        """The job of a request, if it has not ended."""
+        return next((job for job in self.jobs() if job.submit.rid == rid), None)
+
+    def add(self, job: Job) -> None:
+        """Put a job at the end of the queue."""
+        self.waiting.append(job)
+
+    def plan(self) -> list[Slice]:
+        """Choose the next pass. Every chosen job has slots for its tokens."""
+        chunk = self.config.chunked_prefill_size
+        budget = chunk if chunk > 0 else 1 << 62
+        slices: list[Slice] = []
+        for job in list(self.running):
+            if job.to_compute == 1 and job.lease is not None and self._grow(job):
+                slices.append(Slice(job, 1))
+        # A job may have been retracted, to make room, after it was chosen.
+        slices = [piece for piece in slices if piece.job.lease is not None]
+        budget = max(budget - len(slices), 1)
+        decoding = {id(piece.job) for piece in slices}
+        for job in self.running:
+            if id(job) not in decoding and budget > 0:
+                slices.append(Slice(job, min(job.to_compute, budget)))
+                budget -= slices[-1].count
+        while budget > 0 and self.waiting and self._admit(self.waiting[0]):
+            job = self.waiting.popleft()
+            self.running.append(job)
+            slices.append(Slice(job, min(job.to_compute, budget)))
+            budget -= slices[-1].count
+        return slices
+
+    def commit(self, plan: Sequence[Slice]) -> None:
+        """Record that a pass was computed; prompts become visible to others chunk by chunk."""
+        for piece in plan:
+            job = piece.job
+            was_prefill = job.to_compute > 1 or job.generated == 0
+            job.computed += piece.count
+            if was_prefill and job.lease is not None:
+                self.cache.commit(job.lease, job.sequence[: job.computed])
+
+    def end(self, job: Job) -> None:
+        """Take a job out wherever it is; what it computed stays in the tree, all else is freed."""
+        if job.lease is not None:
+            self._free(job)
+            self.running.remove(job)
+        elif job in self.waiting:
+            self.waiting.remove(job)
+
+    def _admit(self, job: Job) -> bool:
+        if len(self.running) >= self.config.max_running_requests:
+            return False
+        reserve = RESERVE_TOKENS * len(self.running)
+        # The last token is always computed, for its logits; so is whatever must be scored.
+        limit = job.count - 1
+        if job.wants_prompt_logprobs and job.submit.logprobs is not None:
+            limit = min(limit, job.submit.logprobs.start)
+        namespace = job.submit.namespace
+        matched = min(self.cache.match_length(job.sequence, namespace=namespace), limit)
+        if self.cache.available < job.count - matched + reserve:
+            return False
+        lease = self.cache.acquire(job.sequence, namespace=namespace, limit=limit)
+        needed = job.count - lease.num_cached
+        if self.cache.available < needed + reserve:  # the match itself was what could be evicted
+            self.cache.release(lease)
+            return False
+        self.cache.extend(lease, needed)
+        job.lease = lease
+        job.computed = lease.num_cached
+        if job.retractions == 0:
+            job.cached = lease.num_cached
+        return True
+
+    def _grow(self, job: Job) -> bool:
+        """Give a decoding job the slot of its next token, retracting others if need be."""
+        while job.lease is not None and len(job.lease.slots) < job.count:
+            try:
+                self.cache.extend(job.lease, job.count - len(job.lease.slots))
+            except OutOfSlotsError:
+                self._retract(min(reversed(self.running), key=lambda other: other.generated))
+        return job.lease is not None
+
+    def _retract(self, job: Job) -> None:
+        self._free(job)
+        self.running.remove(job)
+        job.retractions += 1
+        job.computed = 0
+        self.waiting.appendleft(job)
+
+    def _free(self, job: Job) -> None:
+        assert job.lease is not None
+        self.cache.commit(job.lease, job.sequence[: job.computed])
+        self.cache.release(job.lease)
+        job.lease = None

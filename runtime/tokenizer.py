@@ -1,0 +1,174 @@
+"""The model's tokenizer: text to ids and back, chat templates, and the vocabulary for grammars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..ir.roles import PLAIN, RoleFormat
+from .config import ModelConfig
+from .errors import InvalidRequestError, ModelLoadError
+
+if TYPE_CHECKING:
+    from ..constrained.compiler import GrammarCompiler
+
+Messages = Sequence[Mapping[str, Any]]
+
+# Stand-ins for the content of turns when a chat template is taken apart. Two adjacent turns show
+# what stands between contents; no template changes plain words like these.
+_FIRST, _SECOND, _THIRD = "Alphacontent", "Betacontent", "Gammacontent"
+
+
+class Tokenizer:
+    """A Hugging Face fast tokenizer with what the front desk needs. Thread-safe for encoding."""
+
+    def __init__(self, tokenizer: Any, path: str) -> None:
+        self._tokenizer = tokenizer
+        self.path = path
+        self._role_format: RoleFormat | None = None
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the checkpoint says how conversations are written."""
+        return bool(self._tokenizer.chat_template)
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Return the ids of `text`; special tokens written in it are recognised."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        return ids
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Return the text of `ids`; bytes that are not yet a character become U+FFFD."""
+        text: str = self._tokenizer.decode(
+            ids, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Return the text of each id on its own."""
+        return [self.decode([token], skip_special_tokens=False) for token in ids]
+
+    def render(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        **variables: Any,
+    ) -> list[int]:
+        """Return the ids of a conversation written by the model's chat template (sandboxed jinja).
+
+        Raises:
+            InvalidRequestError: the template refuses these messages.
+        """
+        if not self.has_chat_template:
+            text = render_plain(messages, PLAIN, add_generation_prompt=add_generation_prompt)
+            return self.encode(text)
+        try:
+            text = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tools=None if tools is None else [dict(tool) for tool in tools],
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt and not continue_final_message,
+                continue_final_message=continue_final_message,
+                **variables,
+            )
+        except Exception as error:  # whatever a template raises, it is about these messages
+            raise InvalidRequestError(
+                f"the chat template refuses these messages: {error}"
+            ) from error
+        return self.encode(text, add_special_tokens=False)
+
+    def role_format(self) -> RoleFormat:
+        """How single turns are written, taken from the chat template by rendering probes."""
+        if self._role_format is None:
+            self._role_format = self._probe() if self.has_chat_template else PLAIN
+        return self._role_format
+
+    def _probe(self) -> RoleFormat:
+        def render(*turns: tuple[str, str]) -> str:
+            messages = [{"role": role, "content": content} for role, content in turns]
+            text: str = self._tokenizer.apply_chat_template(messages, tokenize=False)
+            return text
+
+        try:
+            talk = render(
+                ("user", _FIRST), ("assistant", _SECOND), ("user", _THIRD), ("assistant", _SECOND)
+            )
+        except Exception:  # a template with rules of its own: turns are then written plainly
+            return PLAIN
+        head, tail = talk.split(_FIRST, 1)
+        to_assistant, tail = tail.split(_SECOND, 1)
+        to_user, tail = tail.split(_THIRD, 1)
+        if to_assistant not in tail:
+            return PLAIN
+        assistant_suffix = talk.rsplit(_SECOND, 1)[1]
+        user_prefix = to_user.removeprefix(assistant_suffix)
+        user_suffix, assistant_prefix = _split_between(to_assistant, user_prefix, assistant_suffix)
+        preamble = head.removesuffix(user_prefix) if head.endswith(user_prefix) else ""
+        parts = {
+            "user": (user_prefix, user_suffix),
+            "assistant": (assistant_prefix, assistant_suffix),
+        }
+        for role in ("system", "tool"):
+            try:
+                text = render((role, _FIRST), ("user", _SECOND))
+            except Exception:  # this template has no such role
+                continue
+            before, _, after = text.partition(_FIRST)
+            middle, found, _ = after.partition(_SECOND)
+            if found:
+                parts[role] = (before.removeprefix(preamble), middle.removesuffix(user_prefix))
+        # Some templates begin every talk with a system turn of their own.
+        return RoleFormat(parts=parts, preamble=preamble)
+
+    def grammar_compiler(self, vocab_size: int, stop_ids: Sequence[int]) -> GrammarCompiler:
+        """A compiler of grammars over this vocabulary."""
+        from ..constrained.compiler import GrammarCompiler
+        from ..constrained.vocab import Vocabulary
+
+        vocabulary = Vocabulary.from_tokenizer(
+            self._tokenizer, vocab_size=vocab_size, stop_ids=stop_ids
+        )
+        return GrammarCompiler(vocabulary)
+
+
+def render_plain(messages: Messages, roles: RoleFormat, *, add_generation_prompt: bool) -> str:
+    """Write a conversation in a role format, for models without a chat template."""
+    text = roles.preamble
+    for message in messages:
+        prefix, suffix = roles.part(str(message["role"]))
+        text += f"{prefix}{message.get('content') or ''}{suffix}"
+    return text + roles.part("assistant")[0] if add_generation_prompt else text
+
+
+def _split_between(between: str, user_prefix: str, assistant_suffix: str) -> tuple[str, str]:
+    """Split what stands between a user's and an assistant's content into suffix and prefix.
+
+    Turns of one template close alike, so the assistant's suffix is the first guess; else the part
+    that looks like the user's own prefix tells where the next turn begins.
+    """
+    if assistant_suffix and between.startswith(assistant_suffix):
+        return assistant_suffix, between[len(assistant_suffix) :]
+    opening = user_prefix[:1]
+    at = between.find(opening) if opening else -1
+    return (between[:at], between[at:]) if at >= 0 else ("", between)
+
+
+def load_tokenizer(config: ModelConfig) -> Tokenizer:
+    """Load the tokenizer of a checkpoint.
+
+    Raises:
+        ModelLoadError: the folder is missing, or holds no tokenizer that can be read.
+    """
+    path = config.tokenizer_path or config.model_path
+    if not Path(path).is_dir():
+        raise ModelLoadError(f"no folder {path!r}; give the folder of a Hugging Face checkpoint")
+    from transformers import AutoTokenizer
+
+    try:
+        return Tokenizer(AutoTokenizer.from_pretrained(path, local_files_only=True), path)
+    except Exception as error:
+        raise ModelLoadError(f"the tokenizer in {path!r} cannot be loaded: {error}") from error

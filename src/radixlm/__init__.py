@@ -1,0 +1,102 @@
+"""RadixLM: a structured-generation language on a radix-tree cache runtime.
+
+    import radixlm as rl
+
+    @rl.function
+    def ask(s, question):
+        s += rl.user(question)
+        s += rl.assistant(rl.gen("answer", max_tokens=64))
+
+    print(ask.run("What is the capital of France?")["answer"])
+
+Importing this costs no torch; the model is loaded when a program first runs, or with `Engine(...)`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .constrained.errors import GrammarError
+from .ir.errors import BackendError, ProgramError, RoleError, UnboundVariableError, UnsupportedError
+from .lang.api import (
+    assistant,
+    assistant_begin,
+    assistant_end,
+    gen,
+    role,
+    select,
+    system,
+    system_begin,
+    system_end,
+    user,
+    user_begin,
+    user_end,
+)
+from .lang.backends.default import flush_cache, get_server_info, set_default_backend
+from .lang.choices import (
+    greedy_token_selection,
+    token_length_normalized,
+    unconditional_likelihood_normalized,
+)
+from .lang.function import Function, function
+from .lang.state import ProgramState
+
+if TYPE_CHECKING:
+    from .lang.backends.endpoint import RuntimeEndpoint
+    from .lang.backends.server_process import Runtime
+    from .runtime.offline import Engine
+
+__version__ = "0.1.0"
+
+# Names whose modules import torch or an HTTP client: loaded when they are first used.
+_LAZY = {
+    "Engine": "radixlm.runtime.offline",
+    "Runtime": "radixlm.lang.backends.server_process",
+    "RuntimeEndpoint": "radixlm.lang.backends.endpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'radixlm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+__all__ = [
+    "BackendError",
+    "Engine",
+    "Function",
+    "GrammarError",
+    "ProgramError",
+    "ProgramState",
+    "RoleError",
+    "Runtime",
+    "RuntimeEndpoint",
+    "UnboundVariableError",
+    "UnsupportedError",
+    "__version__",
+    "assistant",
+    "assistant_begin",
+    "assistant_end",
+    "flush_cache",
+    "function",
+    "gen",
+    "get_server_info",
+    "greedy_token_selection",
+    "role",
+    "select",
+    "set_default_backend",
+    "system",
+    "system_begin",
+    "system_end",
+    "token_length_normalized",
+    "unconditional_likelihood_normalized",
+    "user",
+    "user_begin",
+    "user_end",
+]
