@@ -1,12 +1,14 @@
 """The cache against a set of prefixes, in any order of operations.
 
-The model is a set of (namespace, prefix) that should be in the tree. Beside it stands the memory
-itself: `memory[slot]` says which path a request wrote there, so that a slot given out twice, or
-for another path, is seen as soon as anybody reads it.
+The model is a set of (namespace, prefix) in whole pages that should be in the tree. Each stands
+for its last page: siblings may begin with equal tokens inside a page, and share nothing. Beside it
+stands the memory itself: `memory[slot]` says which path a request wrote there, so that a slot
+given out twice, or for another path, is seen as soon as anybody reads it.
 """
 
 import random
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import numpy as np
 import pytest
@@ -48,28 +50,27 @@ class World:
     running: list[Request] = field(default_factory=list[Request])
 
     def matched(self, namespace: str, tokens: list[int]) -> int:
-        length = 0
-        while length < len(tokens) and (namespace, tuple(tokens[: length + 1])) in self.tree:
-            length += 1
-        return length // self.page_size * self.page_size
+        ends = range(self.page_size, len(tokens) + 1, self.page_size)
+        found = takewhile(lambda end: (namespace, tuple(tokens[:end])) in self.tree, ends)
+        return max(found, default=0)
+
+    def pages(self, request: Request, length: int) -> set[Path]:
+        """Return the path to the end of each whole page in the first `length` tokens."""
+        return {request.path(n) for n in range(self.page_size, length + 1, self.page_size)}
+
+    def locked(self) -> set[Path]:
+        return set[Path]().union(*(self.pages(r, r.lease.locked) for r in self.running))
 
     def forget_evicted(self) -> int:
-        """Drop from the model what the cache dropped, none of it locked; return how many."""
-        locked = {r.path(n) for r in self.running for n in range(1, r.lease.locked + 1)}
+        """Drop from the model what the cache dropped, none of it locked; return how many tokens."""
         gone = {path for path in self.tree if not self.is_cached(path)}
-        assert not gone & locked
+        assert not gone & self.locked()
         self.tree -= gone
-        return len(gone)
+        return len(gone) * self.page_size
 
     def is_cached(self, path: Path) -> bool:
         namespace, tokens = path
-        page = -(-len(tokens) // self.page_size) * self.page_size
-        whole = next(
-            t
-            for n, t in self.tree
-            if n == namespace and t[: len(tokens)] == tokens and len(t) == page
-        )
-        return self.cache.match_length(as_array(whole), namespace=namespace) == page
+        return self.cache.match_length(as_array(tokens), namespace=namespace) == len(tokens)
 
 
 def as_array(tokens: list[int] | tuple[int, ...]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -121,9 +122,8 @@ class CacheMachine(RuleBasedStateMachine):
         world, request = self.world, pick.choice(self.world.running)
         length = pick.randint(0, len(request.tokens))
         world.cache.commit(request.lease, as_array(request.tokens[:length]))
-        pages = length // world.page_size * world.page_size
-        assert request.lease.locked >= pages
-        world.tree |= {request.path(n) for n in range(1, pages + 1)}
+        assert request.lease.locked >= length // world.page_size * world.page_size
+        world.tree |= world.pages(request, length)
 
     @precondition(lambda self: self.world.running)
     @rule(pick=picks)
@@ -163,11 +163,12 @@ class CacheMachine(RuleBasedStateMachine):
     def every_slot_is_accounted_for(self) -> None:
         world = self.world
         private = sum(len(request.lease.private) for request in world.running)
-        locked = {r.path(n) for r in world.running for n in range(1, r.lease.locked + 1)}
+        locked = len(world.locked()) * world.page_size
+        in_tree = len(world.tree) * world.page_size
         usage = world.cache.usage()
-        assert usage.cached == len(world.tree - locked)
-        assert usage.leased == len(locked) + private
-        assert usage.free == usage.pool - len(world.tree) - private
+        assert usage.cached == in_tree - locked
+        assert usage.leased == locked + private
+        assert usage.free == usage.pool - in_tree - private
         assert world.cache.available == usage.free + usage.cached
 
 
