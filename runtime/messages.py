@@ -16,7 +16,9 @@ from .request import RequestId, SamplingParams
 TopLogprobs = list[tuple[float, int]]  # (logprob in nats, token id), likeliest first
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="op"):
+class Message(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="op"
+):
     """Root of the wire's structs; the class name is its tag."""
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Messages = Sequence[Mapping[str, Any]]
 
+MAX_CACHED_GRAMMARS = 256
+
 # Stand-ins for the content of turns when a chat template is taken apart. Two adjacent turns show
 # what stands between contents; no template changes plain words like these.
 _FIRST, _SECOND, _THIRD = "Alphacontent", "Betacontent", "Gammacontent"
@@ -132,7 +134,7 @@ class Tokenizer:
         vocabulary = Vocabulary.from_tokenizer(
             self._tokenizer, vocab_size=vocab_size, stop_ids=stop_ids
         )
-        return GrammarCompiler(vocabulary)
+        return GrammarCompiler(vocabulary, max_cached=MAX_CACHED_GRAMMARS)
 
 
 def render_plain(messages: Messages, roles: RoleFormat, *, add_generation_prompt: bool) -> str:

@@ -51,6 +51,7 @@ class Desk:
         self._random = random.Random(config.random_seed)
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._closed: str | None = None
+        self.lost = asyncio.Event()  # set when the scheduler is gone
         self.last_sign_of_life = time.monotonic()
         self._reader = asyncio.create_task(self._read())
 
@@ -233,6 +234,7 @@ class Desk:
         if self._closed is not None:
             return
         self._closed = reason
+        self.lost.set()
         if not self._ready.done():
             self._ready.set_exception(ModelLoadError(reason))
         error: EngineError = closed_error(reason)

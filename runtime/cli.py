@@ -1,0 +1,76 @@
+"""The command `radixlm`: `serve` so far. Options are made from the configuration's fields."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from .config import CacheConfig, ModelConfig, ScheduleConfig, ServerConfig, engine_config
+from .server import run_server
+
+GROUPS: dict[str, type[msgspec.Struct]] = {
+    "model": ModelConfig,
+    "cache": CacheConfig,
+    "schedule": ScheduleConfig,
+    "server": ServerConfig,
+}
+ALIASES = {"model_path": ["--model"]}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="radixlm", description="Structured generation.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve a model over HTTP")
+    _add_server_options(serve)
+    return _serve(parser.parse_args(argv))
+
+
+def launch_server(argv: Sequence[str] | None = None) -> int:
+    """`python -m radixlm.launch_server`: the same as `radixlm serve`."""
+    parser = argparse.ArgumentParser(
+        prog="radixlm.launch_server", description="Serve a model over HTTP."
+    )
+    _add_server_options(parser)
+    return _serve(parser.parse_args(argv))
+
+
+def _add_server_options(parser: argparse.ArgumentParser) -> None:
+    for title, kind in GROUPS.items():
+        group = parser.add_argument_group(title)
+        hints = get_type_hints(kind)
+        for field in msgspec.structs.fields(kind):
+            name = "--" + field.name.replace("_", "-")
+            types = [t for t in (get_args(hints[field.name]) or (hints[field.name],))]
+            is_flag = bool in types
+            options: dict[str, Any] = {"default": field.default, "dest": field.name}
+            if is_flag:
+                options["action"] = "store_true"
+            else:
+                options["type"] = next(t for t in types if t is not type(None))
+                options["metavar"] = options["type"].__name__.upper()
+                if field.default is not None:
+                    options["help"] = "default: %(default)s"
+            group.add_argument(name, *ALIASES.get(field.name, []), **options)
+    parser.add_argument("--random-seed", type=int, default=0, metavar="INT")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    given = {k: v for k, v in vars(options).items() if k != "command"}
+    own = set(ServerConfig.__struct_fields__)
+    server = ServerConfig(**{k: v for k, v in given.items() if k in own})
+    level = server.log_level.upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.environ["RADIXLM_LOG_LEVEL"] = level  # for the scheduler process
+    engine = engine_config(**{k: v for k, v in given.items() if k not in own})
+    return run_server(engine, server)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""`launch_server`: a model behind HTTP, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from .config import EngineConfig, ServerConfig
+from .errors import EngineError
+from .launch import launch
+from .web.app import make_app
+
+logger = logging.getLogger(__name__)
+
+# Of generation_config.json, what the OpenAI routes take as the model's defaults.
+DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
+
+def run_server(engine: EngineConfig, server: ServerConfig) -> int:
+    """Serve until SIGTERM or Ctrl-C; return the process's exit code."""
+    try:
+        return asyncio.run(_serve(engine, server))
+    except EngineError as error:
+        print(f"radixlm: {error}", file=sys.stderr)
+        return 1
+
+
+async def _serve(engine: EngineConfig, server: ServerConfig) -> int:
+    started = time.monotonic()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    if os.environ.get("RADIXLM_EXIT_WITH_STDIN"):  # the starter's end closes the pipe
+        loop.add_reader(sys.stdin, stop.set)
+    launched = await launch(engine)
+    try:
+        app = make_app(launched.desk, server, sampling_defaults(engine.model.model_path))
+        # A handler whose client is gone is cancelled, and its requests with it.
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, server.host, server.port)
+            try:
+                await site.start()
+            except OSError as error:
+                print(
+                    f"radixlm: cannot listen on {server.host}:{server.port}: {error.strerror}; "
+                    "choose another --port",
+                    file=sys.stderr,
+                )
+                return 1
+            print(
+                f"radixlm: {engine.model_name} is ready at http://{server.host}:{server.port} "
+                f"after {time.monotonic() - started:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+            lost = asyncio.create_task(launched.desk.lost.wait())
+            await asyncio.wait(
+                [lost, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
+            )
+            await _drain(app, server.drain_timeout_s)
+            return 1 if lost.done() else 0
+        finally:
+            await runner.cleanup()
+    finally:
+        await launched.close()
+
+
+async def _drain(app: web.Application, timeout_s: float) -> None:
+    """Take no new work, and give what is under way time to end."""
+    app["draining"].set()
+    deadline = time.monotonic() + timeout_s
+    while app["open"] and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+
+
+def sampling_defaults(model_path: str) -> dict[str, Any]:
+    """What the checkpoint's generation_config.json recommends."""
+    path = Path(model_path) / "generation_config.json"
+    if not path.exists():
+        return {}
+    config = json.loads(path.read_text())
+    return {name: config[name] for name in DEFAULTS if config.get(name) is not None}

@@ -1,0 +1,1 @@
+"""HTTP: the native routes, the OpenAI-compatible ones, errors and limits."""
