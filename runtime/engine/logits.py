@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ..messages import TopLogprobs
+from ..messages import TopLogprobs
 
 Tokens = NDArray[np.int32] | Sequence[int]
 Edit = tuple[int, Tokens, float | Sequence[float]]  # row, tokens of it, one value or one for each

@@ -62,7 +62,7 @@ class Runner:
         self.model_type = settings.text("model_type", "")
         self.architectures = settings.names("architectures")
         self.dtype = model.dtype
-        self.device = model.embedding.device
+        self.device = model.device
         self.pool = pool
         self.sampler = Sampler()
         self._model = model

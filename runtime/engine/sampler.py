@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...constrained.bitmask import apply_bitmask
-
-if TYPE_CHECKING:
-    from ..messages import TopLogprobs
+from ..messages import TopLogprobs
 from ..request import SamplingParams
 from . import logits as arithmetic
 from .logits import Tokens

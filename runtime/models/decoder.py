@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..attention import Attention
 from .layers import Linear, RMSNorm, gated_silu
@@ -92,10 +91,17 @@ class Decoder:
     def __init__(self, spec: DecoderSpec, dtype: torch.dtype, device: torch.device) -> None:
         self.spec = spec
         self.dtype = dtype
-        self.embedding = torch.empty(spec.vocab_size, spec.hidden, dtype=dtype, device=device)
+        self.device = device
+        self.head = Linear.empty(
+            spec.vocab_size, spec.hidden, bias=False, dtype=dtype, device=device
+        )
+        self.embedding = (  # [vocab, hidden]
+            self.head.weight
+            if spec.tied_embeddings
+            else torch.empty(spec.vocab_size, spec.hidden, dtype=dtype, device=device)
+        )
         self.layers = [Layer(spec, dtype, device) for _ in range(spec.layers)]
         self.norm = RMSNorm(torch.empty(spec.hidden, dtype=dtype, device=device), spec.rms_eps)
-        self.head = self.embedding if spec.tied_embeddings else torch.empty_like(self.embedding)
         self._frequencies = spec.rope.frequencies(spec.head_dim).to(device)
 
     def __call__(
@@ -112,11 +118,11 @@ class Decoder:
         Returns:
             [W, vocab] f32; only the wanted go through the head.
         """
-        hidden = F.embedding(tokens, self.embedding)
+        hidden = self.embedding.index_select(0, tokens)
         cos, sin = rotation(positions, self._frequencies, self.dtype)
         for index, layer in enumerate(self.layers):
             hidden = layer(hidden, cos, sin, attention, index)
-        return F.linear(self.norm(hidden.index_select(0, wanted)), self.head).float()
+        return self.head(self.norm(hidden.index_select(0, wanted))).float()
 
     def parameters(self) -> dict[str, Tensor]:
         """Return every tensor that a checkpoint must hold, as the view that it is copied into.
@@ -129,5 +135,5 @@ class Decoder:
         for index, layer in enumerate(self.layers):
             named |= {f"layers.{index}.{name}": part for name, part in layer.parameters().items()}
         if not self.spec.tied_embeddings:
-            named["head.weight"] = self.head
+            named["head.weight"] = self.head.weight
         return named

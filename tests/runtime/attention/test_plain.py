@@ -1,0 +1,97 @@
+"""Plain attention against a twin that goes head by head and token by token."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from radixlm.radix_cache.kv import KVPool
+from radixlm.runtime.attention import Layout, make_attention
+from radixlm.runtime.errors import ModelLoadError
+
+HEAD_DIM, SLOTS, SCALE = 8, 900, 0.3
+
+
+def naive(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of the last `len(queries)` positions, [n, heads, dim], over [length, kv, dim]."""
+    out = torch.empty_like(queries)
+    cached, group = len(keys) - len(queries), queries.shape[1] // keys.shape[1]
+    for row in range(len(queries)):
+        end = cached + row + 1
+        for head in range(queries.shape[1]):
+            k, v = keys[:end, head // group], values[:end, head // group]
+            out[row, head] = (SCALE * (k @ queries[row, head])).softmax(0) @ v
+    return out
+
+
+def random_pool(kv_heads: int) -> KVPool:
+    pool = KVPool(2, SLOTS, kv_heads, HEAD_DIM, torch.float32, "cpu")
+    for tensor in (*pool.keys, *pool.values):
+        tensor.normal_()
+    return pool
+
+
+def layout_of(
+    shape: list[tuple[int, int]], rng: np.random.Generator
+) -> tuple[Layout, list[Tensor]]:
+    """A pass of (cached, new) rows on scattered slots, and the slots of each row."""
+    free = torch.from_numpy(rng.permutation(SLOTS))
+    rows = list(free.split_with_sizes([*(c + n for c, n in shape), SLOTS - sum(map(sum, shape))]))
+    rows.pop()
+    new = [slots[cached:] for (cached, _), slots in zip(shape, rows, strict=True)]
+    query_lens, kv_lens = np.array([n for _, n in shape]), np.array([c + n for c, n in shape])
+    return Layout(query_lens, kv_lens, torch.cat(new), torch.cat(rows)), rows
+
+
+PASSES = {
+    "one prompt": [(0, 20)],
+    "one chunk": [(13, 20)],
+    "one token": [(13, 1)],
+    "first tokens": [(0, 1), (0, 1)],
+    "tokens of one length": [(9, 1), (9, 1), (9, 1)],
+    "tokens of near lengths": [(3, 1), (60, 1), (17, 1)],
+    "tokens of far lengths": [(3, 1), (300, 1), (129, 1), (140, 1)],
+    "everything": [(0, 5), (200, 1), (7, 3), (2, 1), (0, 1), (70, 2), (63, 1), (64, 1)],
+}
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("shape", PASSES.values(), ids=PASSES.keys())
+def test_plain_attention_agrees_with_the_definition(
+    shape: list[tuple[int, int]], kv_heads: int
+) -> None:
+    torch.manual_seed(0)
+    pool = random_pool(kv_heads)
+    layout, rows = layout_of(shape, np.random.default_rng(0))
+    total = sum(new for _, new in shape)
+    attention = make_attention("plain", pool, SCALE)
+    attention.plan(layout)
+    for layer in range(2):
+        queries = torch.randn(total, 4, HEAD_DIM)
+        keys, values = torch.randn(2, total, kv_heads, HEAD_DIM)
+        attention.write(layer, keys, values)
+        assert torch.equal(pool.keys[layer][layout.new_slots], keys)
+        assert torch.equal(pool.values[layer][layout.new_slots], values)
+        found = attention.attend(layer, queries).split_with_sizes([new for _, new in shape])
+        wanted = queries.split_with_sizes([new for _, new in shape])
+        for slots, ours, asked in zip(rows, found, wanted, strict=True):
+            theirs = naive(asked, pool.keys[layer][slots], pool.values[layer][slots])
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_write_leaves_all_other_slots_alone() -> None:
+    pool = random_pool(2)
+    layout, _ = layout_of([(4, 3), (9, 1)], np.random.default_rng(1))
+    before = pool.keys[0].clone()
+    attention = make_attention("plain", pool, SCALE)
+    attention.plan(layout)
+    attention.write(0, *torch.randn(2, 4, 2, HEAD_DIM))
+    changed = (pool.keys[0] != before).flatten(1).any(1).nonzero().flatten()
+    assert set(changed.tolist()) == set(layout.new_slots.tolist())
+
+
+def test_an_unknown_attention_is_refused_with_the_known_names() -> None:
+    with pytest.raises(ModelLoadError, match="no attention is named 'flash'; known: plain"):
+        make_attention("flash", random_pool(1), SCALE)

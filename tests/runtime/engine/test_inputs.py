@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+import torch
+
+from radixlm.runtime.engine.inputs import Inputs, Row
+
+
+def row(start: int, count: int, logits_from: int, first_slot: int) -> Row:
+    tokens = np.arange(count, dtype=np.int32) + 10 * count
+    slots = np.arange(start + count, dtype=np.int32)[::-1] + first_slot
+    return Row(tokens=tokens, start=start, slots=slots, logits_from=logits_from)
+
+
+def test_rows_lie_one_after_another() -> None:
+    inputs = Inputs.build(
+        [row(0, 3, 3, 0), row(2, 1, 0, 50), row(1, 2, 0, 90)], torch.device("cpu")
+    )
+    assert inputs.tokens.tolist() == [30, 31, 32, 10, 20, 21]
+    assert inputs.positions.tolist() == [0, 1, 2, 2, 1, 2]
+    assert inputs.wanted.tolist() == [3, 4, 5]
+    assert inputs.layout.query_lens.tolist() == [3, 1, 2]
+    assert inputs.layout.kv_lens.tolist() == [3, 3, 3]
+    assert inputs.layout.new_slots.tolist() == [2, 1, 0, 50, 91, 90]
+    assert inputs.layout.slots.tolist() == [2, 1, 0, 52, 51, 50, 92, 91, 90]
+    assert inputs.logits == (slice(0, 0), slice(0, 1), slice(1, 3))
+
+
+@pytest.mark.parametrize(("start", "count", "logits_from"), [(0, 0, 0), (1, 2, 3), (1, 2, -1)])
+def test_a_row_that_breaks_its_promise_is_our_bug(start: int, count: int, logits_from: int) -> None:
+    with pytest.raises(AssertionError):
+        Inputs.build([row(start, count, logits_from, 0)], torch.device("cpu"))

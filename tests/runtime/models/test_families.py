@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from radixlm.runtime.errors import ModelLoadError
+from radixlm.runtime.models.registry import ARCHITECTURES, find_family
+from radixlm.runtime.models.settings import Settings
+
+LLAMA: dict[str, Any] = {
+    "vocab_size": 100,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_listed_architecture_has_a_family(name: str) -> None:
+    assert find_family(["Unknown", name]).names
+
+
+@pytest.mark.parametrize("given", [["GPT5ForCausalLM"], []])
+def test_an_unknown_architecture_is_refused_with_the_known_ones(given: list[str]) -> None:
+    named = given[0] if given else "none named in config.json"
+    with pytest.raises(ModelLoadError, match=f"{named}; supported: .*LlamaForCausalLM"):
+        find_family(given)
+
+
+def test_llama_fills_in_what_old_configs_leave_out() -> None:
+    spec = find_family(["LlamaForCausalLM"]).read_spec(Settings(LLAMA, "config.json"))
+    assert (spec.kv_heads, spec.head_dim, spec.tied_embeddings) == (4, 16, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'; it is not supported; supported: silu"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads is 3; it must divide the 4"),
+        ({"vocab_size": None}, "the field 'vocab_size' is missing"),
+    ],
+)
+def test_llama_refuses_what_it_does_not_support(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelLoadError, match=message):
+        find_family(["LlamaForCausalLM"]).read_spec(Settings(LLAMA | changes, "config.json"))
+
+
+def test_tensor_names_are_the_checkpoints() -> None:
+    family = find_family(["LlamaForCausalLM"])
+    assert family.tensor_name("layers.2.q.bias") == "model.layers.2.self_attn.q_proj.bias"
+    assert family.tensor_name("head.weight") == "lm_head.weight"

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from radixlm.runtime.errors import ModelLoadError
+from radixlm.runtime.models.rope import Rope, rotate, rotation
+from radixlm.runtime.models.settings import Settings
+
+LLAMA3 = {
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+def read(**values: Any) -> Rope:
+    return Rope.read(Settings(values, "config.json"))
+
+
+@pytest.mark.parametrize("key", ["type", "rope_type"])
+def test_both_generations_of_settings_say_the_same(key: str) -> None:
+    old = read(rope_theta=5e5, rope_scaling={key: "llama3", **LLAMA3})
+    assert old == read(rope_parameters={"rope_type": "llama3", "rope_theta": 5e5, **LLAMA3})
+    assert (old.theta, old.kind, old.trained_context) == (5e5, "llama3", 8192)
+
+
+def test_absent_settings_are_the_default() -> None:
+    assert read() == read(rope_scaling=None, rope_theta=None) == Rope()
+    assert read(rope_parameters={"rope_type": "default", "rope_theta": 7.0}) == Rope(theta=7.0)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "message"),
+    [
+        ({"rope_type": "yarn"}, "'yarn'; it is not supported; supported: default, linear, llama3"),
+        ({"rope_type": "linear"}, "config.json: rope_scaling: the field 'factor' is missing"),
+        ({"rope_type": "default", "partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
+    ],
+)
+def test_what_is_not_supported_is_named(scaling: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelLoadError, match=message):
+        read(rope_scaling=scaling)
+
+
+def test_rotation_turns_each_pair_by_its_angle() -> None:
+    rope = Rope(theta=100.0)
+    heads = torch.randn(3, 2, 8)
+    positions = torch.tensor([0, 5, 70])
+    turned = rotate(heads, *rotation(positions, rope.frequencies(8), torch.float32))
+    for row, position in enumerate(positions.tolist()):
+        for pair in range(4):
+            angle = position * 100.0 ** (-2 * pair / 8)
+            a, b = heads[row, :, pair], heads[row, :, pair + 4]
+            cos, sin = math.cos(angle), math.sin(angle)
+            torch.testing.assert_close(turned[row, :, pair], a * cos - b * sin)
+            torch.testing.assert_close(turned[row, :, pair + 4], b * cos + a * sin)
+
+
+def test_llama3_keeps_short_waves_and_stretches_long_ones() -> None:
+    plain = Rope(theta=5e5).frequencies(128)
+    scaled = read(rope_theta=5e5, rope_scaling={"rope_type": "llama3", **LLAMA3}).frequencies(128)
+    ratio = plain / scaled
+    assert ratio[0] == 1
+    assert ratio[-1] == 8
+    assert bool((ratio.diff() >= -1e-5).all())
