@@ -71,7 +71,7 @@ def greedy_token_selection(scored: Sequence[Scored]) -> Decision:
 
 
 def unconditional_likelihood_normalized(scored: Sequence[Scored]) -> Decision:
-    """Choose the greatest mean gain of log-probability that the prompt gives the choice's tokens."""
+    """Choose the greatest mean gain of log-probability that the prompt gives the tokens."""
     gains = [
         fmean(c - u for c, u in zip(choice.logprobs, choice.unconditional or (), strict=True))
         if choice.logprobs

@@ -1,8 +1,8 @@
 """The machine: executes statements on a backend.
 
 One `Execution` is one strand of a program: a sequence on the backend, its text, its open role and
-the variables bound so far. `fork` splits it into strands that run concurrently. The same machine runs
-programs locally, on the server, and against services that speak only text.
+the variables bound so far. `fork` splits it into strands that run concurrently. The same machine
+runs programs locally, on the server, and against services that speak only text.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class Execution:
     async def _begin_role(self, role: str, span: Span) -> None:
         if self.role is not None:
             raise RoleError(
-                f"the role {role!r} begins inside the role {self.role!r}; nested roles are not allowed",
+                f"the role {role!r} begins inside {self.role!r}; nested roles are not allowed",
                 span=span,
             )
         if not self.messages:

@@ -1,6 +1,7 @@
 """Statements of a program: immutable values, each its own wire form.
 
-A statement acts on one *sequence* (the token ids so far) and binds variables. Today's statements are
+A statement acts on one *sequence* (the token ids so far) and binds variables. Today's statements
+are
 the straight-line ones that an eagerly run function emits one by one; control flow joins them when
 functions are compiled.
 """
@@ -15,7 +16,7 @@ import msgspec
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Span:
-    """Where a statement was written. All spans are equal: a place never changes what a node means."""
+    """Where a statement was written. All are equal: a place never changes what a node means."""
 
     file: str = ""
     line: int = 0
@@ -56,7 +57,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def over(self, defaults: Sampling) -> Sampling:
         """Return `defaults` with every field replaced that is said here."""
-        said = {name: value for name, value in self.said().items()}
+        said = self.said()
         return msgspec.structs.replace(defaults, **said) if said else defaults
 
     def said(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class RoleFormat(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] = ()
 
     def part(self, role: str) -> tuple[str, str]:
-        """Prefix and suffix of a role; a role that the format does not know gets the user's form."""
+        """Prefix and suffix of a role; one that the format does not know gets the user's form."""
         found = self.parts.get(role)
         if found is not None:
             return found

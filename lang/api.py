@@ -128,7 +128,7 @@ def gen(
 def _typed(dtype: type | str, stops: tuple[str, ...] | None) -> tuple[str, tuple[str, ...] | None]:
     names = {kind.__name__: kind for kind in DTYPES}
     kind = names.get(dtype) if isinstance(dtype, str) else dtype
-    if kind not in DTYPES:
+    if kind is None or kind not in DTYPES:
         raise RuntimeError(f"dtype is {dtype!r}; it must be one of {', '.join(names)}")
     if kind in (int, float):
         stops = (*(stops or ()), *NUMBER_STOPS)

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -61,6 +62,7 @@ class Function:
         return Function(self.func, {**self.bound, **arguments})
 
     def __call__(self, *args: Any, **kwargs: Any) -> ProgramState:
+        """`run`, as one calls a function."""
         return self.run(*args, **kwargs)
 
     def run(
@@ -275,10 +277,8 @@ _SETTINGS = frozenset(
 
 def _quietly(body: Callable[[], None]) -> None:
     """Run a body whose caller is gone: the state carries the error to whoever reads it."""
-    try:
+    with suppress(Exception):
         body()
-    except Exception:
-        pass
 
 
 def _defaults(**said: Any) -> Sampling:

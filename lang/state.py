@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ..ir import loop
-from ..ir.nodes import JoinMode, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Span, Stmt
+from ..ir.nodes import NOWHERE, JoinMode, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Span, Stmt
 from .expr import Expr, as_expr
 from .strand import Strand
 
@@ -21,12 +21,13 @@ class ProgramState:
 
     Attributes:
         ret_value: what the function returned, once it has.
+        strand: what executes it.
     """
 
     ret_value: Any
 
     def __init__(self, strand: Strand) -> None:
-        self._strand = strand
+        self.strand = strand
 
     # ---- writing
 
@@ -63,7 +64,7 @@ class ProgramState:
         return self._around(ScopeBegin(out=name), ScopeEnd(out=name), _caller())
 
     @contextmanager
-    def _around(self, begin: Stmt, end: Stmt, span: Span) -> Iterator[None]:
+    def _around(self, begin: Stmt, end: Stmt, span: Span) -> Generator[None]:
         self._submit((begin,), span)
         try:
             yield
@@ -79,7 +80,7 @@ class ProgramState:
 
     def _submit(self, statements: Iterable[Stmt], span: Span) -> None:
         for statement in statements:
-            self._strand.execute(statement, span)
+            self.strand.execute(statement, span)
 
     # ---- forking
 
@@ -90,10 +91,10 @@ class ProgramState:
         """
         if size < 1:
             raise ValueError(f"a fork needs at least one branch, not {size}")
-        return StateGroup([ProgramState(child) for child in self._strand.fork(size)], self)
+        return StateGroup([ProgramState(child) for child in self.strand.fork(size)], self)
 
     @contextmanager
-    def copy(self, position_ids_offset: list[int] | None = None) -> Iterator[ProgramState]:
+    def copy(self, position_ids_offset: list[int] | None = None) -> Generator[ProgramState]:
         """A fork of one, joined at the end of the `with` block."""
         group = self.fork(1, position_ids_offset)
         try:
@@ -104,45 +105,45 @@ class ProgramState:
     # ---- reading
 
     def __getitem__(self, name: str) -> Any:
-        return self._strand.read(name, _caller())
+        return self.strand.read(name, _caller())
 
     def get_var(self, name: str) -> Any:
         """Wait for a variable; the same as `s[name]`."""
-        return self._strand.read(name, _caller())
+        return self.strand.read(name, _caller())
 
     def __contains__(self, name: str) -> bool:
         """Whether a statement so far binds `name`; its value may still be on its way."""
-        return name in self._strand.variables
+        return name in self.strand.variables
 
     def get_meta_info(self, name: str) -> Any:
         """Wait for a variable; return its generation's meta information, None for an unknown name.
 
         A list of them for a gen with `n > 1`.
         """
-        if name not in self._strand.variables:
+        if name not in self.strand.variables:
             return None
-        self._strand.read(name)
-        execution = self._strand.wait()
+        self.strand.read(name)
+        execution = self.strand.wait()
         return None if execution is None else execution.meta.get(name)
 
     def text(self) -> str:
         """Wait for everything so far and return the whole text."""
-        execution = self._strand.wait()
+        execution = self.strand.wait()
         return "" if execution is None else execution.text
 
     def messages(self) -> list[dict[str, Any]]:
         """Wait for everything so far and return the turns as `{"role", "content"}`."""
-        execution = self._strand.wait()
+        execution = self.strand.wait()
         return [] if execution is None else execution.messages
 
     def sync(self) -> None:
         """Wait for everything so far."""
-        self._strand.wait()
+        self.strand.wait()
 
     def error(self) -> Exception | None:
         """Wait for everything so far; return what stopped the program, if anything did."""
-        self._strand.wait()
-        return self._strand.error
+        self.strand.wait()
+        return self.strand.error
 
     # ---- streaming
 
@@ -151,11 +152,11 @@ class ProgramState:
 
         Without `stream=True` the whole text comes in one piece.
         """
-        if not self._strand.streams:
+        if not self.strand.streams:
             yield self._whole(var_name)
             return
         empty = True
-        for piece in loop.iterate(self._strand.pieces(var_name)):
+        for piece in loop.iterate(self.strand.pieces(var_name)):
             empty = False
             yield piece.text
         if empty:
@@ -168,13 +169,13 @@ class ProgramState:
 
         Log-probability lists in the meta information are those of the piece.
         """
-        if not self._strand.streams:
+        if not self.strand.streams:
             text = await asyncio.to_thread(self._whole, var_name)
             meta = self.get_meta_info(var_name) if var_name else None
             yield (text, meta) if return_meta_data else text
             return
         empty = True
-        async for piece in loop.iterate_async(self._strand.pieces(var_name)):
+        async for piece in loop.iterate_async(self.strand.pieces(var_name)):
             empty = False
             yield (piece.text, piece.meta) if return_meta_data else piece.text
         if empty:
@@ -184,7 +185,7 @@ class ProgramState:
         return self.text() if name is None else str(self[name])
 
     def __repr__(self) -> str:
-        return f"ProgramState(variables={sorted(self._strand.variables)})"
+        return f"ProgramState(variables={sorted(self.strand.variables)})"
 
 
 class StateGroup:
@@ -207,16 +208,18 @@ class StateGroup:
     def __iter__(self) -> Iterator[ProgramState]:
         return iter(self._states)
 
-    def __iadd__(self, other: Expr | str | list[Any] | Callable[[int], Expr | str]) -> StateGroup:
+    def __iadd__(
+        self, other: Expr | str | list[Expr | str] | Callable[[int], Expr | str]
+    ) -> StateGroup:
         """Append to every branch: one expression for all, a list of one each, or `f(index)`."""
-        if isinstance(other, list):
-            if len(other) != len(self._states):
-                raise ValueError(f"{len(other)} items for a fork of {len(self._states)} branches")
-            items = other
-        elif callable(other):
+        if callable(other):
             items = [other(index) for index in range(len(self._states))]
-        else:
+        elif isinstance(other, str | Expr):
             items = [other] * len(self._states)
+        else:
+            items = other
+        if len(items) != len(self._states):
+            raise ValueError(f"{len(items)} items for a fork of {len(self._states)} branches")
         for state, item in zip(self._states, items, strict=True):
             state += item
         return self
@@ -229,10 +232,12 @@ class StateGroup:
         """
         if mode not in ("gather_variable", "concate_and_append"):
             raise ValueError(f"no join mode {mode!r}; use gather_variable or concate_and_append")
-        self._parent._strand.join([state._strand for state in self._states], mode)
+        self._parent.strand.join([state.strand for state in self._states], mode)
 
 
 def _caller(depth: int = 1) -> Span:
-    """Where the user's code called into this module."""
-    frame = sys._getframe(depth + 1)
-    return Span(frame.f_code.co_filename, frame.f_lineno)
+    """Where the user's code called into this module, `depth` calls above the caller of this."""
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = frame.f_back if frame is not None else None
+    return NOWHERE if frame is None else Span(frame.f_code.co_filename, frame.f_lineno)

@@ -47,7 +47,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         hints = get_type_hints(kind)
         for field in msgspec.structs.fields(kind):
             name = "--" + field.name.replace("_", "-")
-            types = [t for t in (get_args(hints[field.name]) or (hints[field.name],))]
+            types = get_args(hints[field.name]) or (hints[field.name],)
             is_flag = bool in types
             options: dict[str, Any] = {"default": field.default, "dest": field.name}
             if is_flag:

@@ -17,7 +17,7 @@ class EngineError(Exception):
 
 
 class InvalidRequestError(EngineError, ValueError):
-    """A request that cannot be served as it stands; the message names the field and what is allowed."""
+    """A request that cannot be served as it stands; it names the field and what is allowed."""
 
     status = 400
 

@@ -1,7 +1,7 @@
 """Typed channels between the front desk and the scheduler: msgpack structs over ZeroMQ.
 
-Unix sockets in a private directory between processes, `inproc://` between threads. Each direction is
-a PUSH/PULL pair without a high-water mark: what bounds the queue is `max_queued_requests`.
+Unix sockets in a private directory between processes, `inproc://` between threads. Each direction
+is a PUSH/PULL pair without a high-water mark: what bounds the queue is `max_queued_requests`.
 """
 
 from __future__ import annotations

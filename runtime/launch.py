@@ -121,7 +121,8 @@ class Launched:
 
 
 async def launch(config: EngineConfig) -> Launched:
-    """Start a scheduler and return when the model is ready. Call on the loop that the desk lives on.
+    """Start a scheduler and return when the model is ready. Call on the loop that the desk lives
+    on.
 
     Raises:
         ModelLoadError: the model or its tokenizer cannot be loaded; nothing is left running.

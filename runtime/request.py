@@ -142,7 +142,8 @@ _UNSUPPORTED = ("stop_regex", "structural_tag", "custom_params", "stream_interva
 
 
 def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> SamplingParams:
-    """Read sampling parameters as users write them: nulls mean the default, `stop` may be one string.
+    """Read sampling parameters as users write them: nulls mean the default, `stop` may be one
+    string.
 
     Raises:
         InvalidRequestError: an unknown key, or a value of the wrong type, by name.

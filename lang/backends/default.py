@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -62,7 +62,7 @@ def known_backend(backend: Any = None) -> ProgramBackend | None:
 
 
 @contextmanager
-def using(backend: ProgramBackend) -> Iterator[None]:
+def using(backend: ProgramBackend) -> Generator[None]:
     """Let programs that are called within run on `backend`."""
     token = _current.set(backend)
     try:

@@ -1,19 +1,18 @@
 """Programs on a RadixLM server, one request per `gen`.
 
 A sequence here is what the client must send to name it: literal texts and the ids that the server
-generated, in order (`segments` of `POST /generate`). So the server's ids come back as they were, and
-every turn finds its prefix in the radix cache.
+generated, in order (`segments` of `POST /generate`). So the server's ids come back as they were,
+and every turn finds its prefix in the radix cache.
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import itertools
 import json
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -115,7 +114,7 @@ class RuntimeEndpoint:
         body = {"segments": segments, **_fields(gen)}
         if emit is None:
             answer = await self.request("POST", "/generate", body)
-            results = answer if isinstance(answer, list) else [answer]
+            results: list[dict[str, Any]] = answer if (gen.sampling.n or 1) > 1 else [answer]
         else:
             results = await self._stream({**body, "stream": True}, emit)
         first = results[0]
@@ -229,7 +228,7 @@ class _Call:
         session = await self._endpoint.session()
         try:
             response = await session.request(self._method, url, json=self._body)
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
             reason = str(error) or type(error).__name__
             raise BackendError(f"no answer from {url}: {reason}", retryable=True) from error
         self._response = response
@@ -301,11 +300,13 @@ def _fields(gen: Gen) -> dict[str, Any]:
 def _message(text: str) -> str:
     """The message of an error body, whichever form it has."""
     try:
-        body = json.loads(text)
+        found: Any = json.loads(text)
     except ValueError:
         return text.strip()
-    error = body.get("error", body) if isinstance(body, dict) else body
-    return str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    for key in ("error", "message"):
+        if isinstance(found, dict) and key in found:
+            found = cast("Any", found[key])
+    return str(cast("Any", found))
 
 
 def _ssl(verify: bool | str | None) -> Any:

@@ -14,9 +14,6 @@ from ...runtime.offline import Engine
 class LocalBackend:
     """An `Engine` as a backend."""
 
-    _known: weakref.WeakKeyDictionary[Engine, LocalBackend] = weakref.WeakKeyDictionary()
-    _lock = threading.Lock()
-
     def __init__(self, engine: Engine) -> None:
         self._engine = weakref.ref(engine)
         self._backend: DeskBackend | None = None
@@ -24,13 +21,15 @@ class LocalBackend:
     @classmethod
     def of(cls, engine: Engine) -> LocalBackend:
         """The backend of an engine; the same one each time."""
-        with cls._lock:
-            return cls._known.setdefault(engine, cls(engine))
+        with _lock:
+            return _known.setdefault(engine, cls(engine))
 
     @classmethod
     def shipped(cls) -> LocalBackend:
         """The shipped model, on a thread of this process; it lives as long as the process."""
-        return cls.of(_forever(Engine(in_process=True)))
+        engine = Engine(in_process=True)
+        _kept.append(engine)
+        return cls.of(engine)
 
     @property
     def engine(self) -> Engine:
@@ -62,9 +61,6 @@ class LocalBackend:
         return self.engine.get_server_info()
 
 
-_engines: list[Engine] = []
-
-
-def _forever(engine: Engine) -> Engine:
-    _engines.append(engine)
-    return engine
+_lock = threading.Lock()
+_known: weakref.WeakKeyDictionary[Engine, LocalBackend] = weakref.WeakKeyDictionary()
+_kept: list[Engine] = []  # engines that nobody else holds

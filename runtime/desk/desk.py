@@ -1,7 +1,7 @@
 """The front desk: hands sequences to the scheduler and feeds what comes back to their streams.
 
-Lives on one event loop. Everything that speaks to the model — HTTP handlers, the offline engine, the
-program machine — goes through `Desk.submit` and reads a `Stream`.
+Lives on one event loop. Everything that speaks to the model — HTTP handlers, the offline engine,
+the program machine — goes through `Desk.submit` and reads a `Stream`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Tokens to text as they come.
 
-A token may end inside a character (byte-level vocabularies), and how a token is written can depend on
+A token may end inside a character (byte-level vocabularies), and how a token is written can depend
+on
 its neighbour (SentencePiece spaces). So a short window of tokens is decoded twice, with and without
 the new ones, and text is let out once it no longer ends in an unfinished character.
 Source: the two-offset method of text-generation-inference.

@@ -1,4 +1,4 @@
-"""The native request: one prompt or many, whole or streamed, with SGLang's fields and result shapes."""
+"""The native request: one prompt or many, whole or streamed, with SGLang's fields and shapes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .streams import Stream, meta_info
 
 Result = dict[str, Any]
 
-# Fields of SGLang's request that this server cannot honour yet: refused when they ask for something.
+# Fields of SGLang's request that this server cannot honour yet: refused when they ask for
+# something.
 _UNSUPPORTED = (
     "input_embeds",
     "image_data",
@@ -61,7 +62,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """Read a request as clients write it.
 
         Raises:
-            InvalidRequestError: an unknown field, one that is not supported, or one of a wrong type.
+            InvalidRequestError: an unknown field, one that is not supported, or one of a wrong
+            type.
         """
         for name in _UNSUPPORTED:
             if fields.get(name):

@@ -12,7 +12,7 @@ from .desk import Desk
 async def server_info(desk: Desk) -> dict[str, Any]:
     """All settings flat, the model's facts and the scheduler's state."""
     config = msgspec.to_builtins(desk.config)
-    model, state = desk.model, await desk.state()
+    model, state = desk.model, msgspec.structs.asdict(await desk.state())
     return {
         **config.pop("model"),
         **config.pop("cache"),
@@ -26,9 +26,9 @@ async def server_info(desk: Desk) -> dict[str, Any]:
         "dtype": model.dtype,
         "internal_states": [
             {
-                "last_gen_throughput": state.last_throughput,
-                "memory_usage": {"token_capacity": state.pool},
-                **msgspec.to_builtins(state),
+                "last_gen_throughput": state["last_throughput"],
+                "memory_usage": {"token_capacity": state["pool"]},
+                **state,
             }
         ],
     }

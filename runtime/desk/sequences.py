@@ -2,8 +2,8 @@
 
 A sequence is the ids so far and, behind them, literal text that is not tokenised yet. Adjacent
 literals are tokenised as one text when something must be computed; generated ids are kept as they
-are. So the ids of a sequence never depend on how a program was cut into statements, and text is never
-re-encoded.
+are. So the ids of a sequence never depend on how a program was cut into statements, and text is
+never re-encoded.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 
 def find_stop(text: str, stops: Sequence[str], *, start: int) -> tuple[int, str] | None:
-    """Return the place and the string of the first stop in `text` that may begin at `start` or later.
+    """Return the place and the string of the first stop in `text` that may begin at `start` or
+    later.
 
     Of two that begin at the same place the one named first wins.
     """

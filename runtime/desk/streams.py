@@ -87,7 +87,8 @@ class Stream:
         for index, token in enumerate(delta.tokens):
             self._take(token)
             is_last = index == len(delta.tokens) - 1
-            # A length finish in the same step wins over the stop string, which then stays in the text.
+            # A length finish in the same step wins over the stop string, which then stays in the
+            # text.
             if self._stops and not (is_last and delta.finish is not None):
                 cut = self._check_stops()
             if cut:

@@ -17,8 +17,8 @@ from ..messages import Finish, Submit, TopLogprobs
 class Job:
     """A submitted sequence and its progress.
 
-    Invariant: `computed <= count`, and while decoding `computed == count - 1`: the last token's KV is
-    written by the pass that samples the next one.
+    Invariant: `computed <= count`, and while decoding `computed == count - 1`: the last token's KV
+    is written by the pass that samples the next one.
     """
 
     submit: Submit

@@ -14,8 +14,8 @@ def fill_mask(jobs: Sequence[Job], vocab_size: int) -> tuple[Tensor, list[int]] 
     """Fill the bitmask of the constrained jobs among `jobs`.
 
     Returns:
-        The mask, [constrained, ceil(vocab / 32)] i32 on the host, and the index in `jobs` of each of
-        its rows; None when no job is constrained.
+        The mask, [constrained, ceil(vocab / 32)] i32 on the host, and the index in `jobs` of each
+        of its rows; None when no job is constrained.
     """
     constrained = [
         (index, job.matcher) for index, job in enumerate(jobs) if job.matcher is not None

@@ -2,7 +2,8 @@
 
 A step is two verbs. `plan` chooses the next pass: a token for each decoding job, then chunks of
 prompts up to the token budget. `commit` records that the pass was computed. Sampling and finishing
-happen in between, by the loop. This class owns queues, budgets and leases and never touches a device.
+happen in between, by the loop. This class owns queues, budgets and leases and never touches a
+device.
 """
 
 from __future__ import annotations
@@ -69,12 +70,9 @@ class Scheduler:
         """Choose the next pass. Every chosen job has slots for its tokens."""
         chunk = self.config.chunked_prefill_size
         budget = chunk if chunk > 0 else 1 << 62
-        slices: list[Slice] = []
-        for job in list(self.running):
-            if job.to_compute == 1 and job.lease is not None and self._grow(job):
-                slices.append(Slice(job, 1))
-        # A job may have been retracted, to make room, after it was chosen.
-        slices = [piece for piece in slices if piece.job.lease is not None]
+        grown = [job for job in list(self.running) if job.to_compute == 1 and self._grow(job)]
+        # A job may have been retracted, to make room, after it had its slot.
+        slices = [Slice(job, 1) for job in grown if job.lease is not None]
         budget = max(budget - len(slices), 1)
         decoding = {id(piece.job) for piece in slices}
         for job in self.running:

@@ -1,4 +1,4 @@
-"""How errors look over HTTP: nested on the native routes, flat (as in SGLang) on the OpenAI ones."""
+"""How errors look over HTTP: nested on native routes, flat (as in SGLang) on the OpenAI ones."""
 
 from __future__ import annotations
 

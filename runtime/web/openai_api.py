@@ -93,7 +93,7 @@ async def _stream(
     order: Order,
     head: dict[str, Any],
 ) -> web.StreamResponse:
-    """Stream an answer. The first piece comes before the headers, so that a bad request is a 400."""
+    """Stream an answer. Its first piece precedes the headers, so that a bad request is a 400."""
     pieces = generate_stream(desk_of(request), order, incremental=True)
     first = await anext(pieces)
     head = {**head, "object": shape.chunk_name}
