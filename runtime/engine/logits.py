@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..messages import TopLogprobs
 
+FEW = 256  # tokens; a trained model's top-p seldom keeps more
 Tokens = NDArray[np.int32] | Sequence[int]
 Edit = tuple[int, Tokens, float | Sequence[float]]  # row, tokens of it, one value or one for each
 
@@ -117,6 +118,9 @@ def keep_likeliest(
         top_k: [rows] -1 for all.
         top_p: [rows] in (0, 1].
         min_p: [rows] in [0, 1].
+
+    Cost: the `FEW` likeliest are ranked first, and all only where some row keeps more: sorting a
+    vocabulary takes longer than the rest of sampling. One wait for the device.
     """
     vocab = logits.shape[-1]
     limits = [k if 0 < k < vocab else vocab for k in top_k]
@@ -124,16 +128,19 @@ def keep_likeliest(
     sums = [p if p < 1 else 2.0 for p in top_p]
     k, p, m = (torch.tensor(x, device=logits.device)[:, None] for x in (limits, sums, min_p))
     probs = logits.softmax(-1)
-    widest = max(limits)
-    if widest < vocab:
-        ranked = probs.topk(widest, -1).values
-    else:
-        ranked = probs.sort(-1, descending=True).values
-    before = ranked.cumsum(-1) - ranked
-    rank = torch.arange(widest, device=logits.device)
-    kept = (rank < k) & (before < p) & (ranked >= m * ranked[:, :1])
+    ranked, kept = _rank(probs, min(FEW, max(limits)), k, p, m)
+    if max(limits) > FEW and bool((kept[:, -1:] & (k > FEW)).any()):
+        ranked, kept = _rank(probs, max(limits), k, p, m)
     last = kept.sum(-1, keepdim=True).sub_(1).clamp_(min=0)
     logits.masked_fill_(probs < ranked.gather(-1, last), -torch.inf)
+
+
+def _rank(probs: Tensor, width: int, k: Tensor, p: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the `width` largest probabilities of each row, and which of them are kept."""
+    ranked = probs.topk(width, -1).values
+    before = ranked.cumsum(-1) - ranked
+    rank = torch.arange(width, device=probs.device)
+    return ranked, (rank < k) & (before < p) & (ranked >= m * ranked[:, :1])
 
 
 _WORD = (1 << 64) - 1

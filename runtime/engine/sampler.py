@@ -67,7 +67,8 @@ class Sampler:
             logprobs: whether the chosen tokens' log-probabilities are wanted.
             top: how many of the likeliest tokens' log-probabilities are wanted.
 
-        Cost: one `max` where every row is greedy and nothing was edited. One wait for the device.
+        Cost: one `max` where every row is greedy and nothing was edited. The device is waited for
+        once for the tokens, and once for filters.
         """
         edited = _edited(logits, rows)
         if mask is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Never
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -81,7 +82,7 @@ def _check_names(
             raise ModelLoadError(f"the checkpoint {folder} {what} {listed}")
 
 
-def _copy(path: Path, targets: Mapping[str, Tensor], progress: tqdm[None]) -> None:
+def _copy(path: Path, targets: Mapping[str, Tensor], progress: tqdm[Never]) -> None:
     name = ""
     try:
         with safe_open(path, framework="pt") as file:

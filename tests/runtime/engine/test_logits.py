@@ -91,6 +91,17 @@ def test_filters_keep_what_a_walk_down_the_ranking_keeps(seed: int) -> None:
         assert torch.equal(filtered[row, list(kept)], logits[row, list(kept)])
 
 
+@pytest.mark.parametrize("flatness", [0.5, 1.0, 4.0])
+def test_filters_of_a_large_vocabulary_agree_however_many_they_keep(flatness: float) -> None:
+    logits = random_logits(2, 3000) / flatness
+    filtered = logits.clone()
+    arithmetic.keep_likeliest(filtered, [-1, 400], [0.8, 1.0], [0.0, 0.0])
+    for row, (top_k, top_p) in enumerate([(-1, 0.8), (400, 1.0)]):
+        probs = logits[row].double().softmax(-1).tolist()
+        kept = set(filtered[row].isfinite().nonzero().flatten().tolist())
+        assert kept == survivors(probs, top_k, top_p, 0.0)
+
+
 def test_filters_of_a_row_do_not_depend_on_the_others() -> None:
     logits = random_logits(2, 50)
     alone, together = logits[:1].clone(), logits.clone()

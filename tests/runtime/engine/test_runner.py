@@ -74,7 +74,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair
 
 
 def load(folder: Path, **settings: Any) -> Runner:
-    options = {"device": "cpu", "dtype": "float32"} | settings
+    options: dict[str, Any] = {"device": "cpu", "dtype": "float32"} | settings
     return Runner.load(
         ModelConfig(model_path=str(folder), **options), CacheConfig(max_total_tokens=700)
     )

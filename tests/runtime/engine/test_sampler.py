@@ -73,7 +73,7 @@ def test_steps_follow_the_documented_order() -> None:
     ("params", "token"),
     [({"frequency_penalty": 0.3}, 1), ({"presence_penalty": 0.3}, 2), ({}, 0)],
 )
-def test_penalties_push_repeated_tokens_down(params: dict[str, float], token: int) -> None:
+def test_penalties_push_repeated_tokens_down(params: dict[str, Any], token: int) -> None:
     # Token 0 came three times, token 1 once, token 2 never.
     logits = torch.tensor([[2.0, 1.9, 1.5 if "frequency_penalty" in params else 1.75]])
     seen = SampleRow(SamplingParams(temperature=0.0, **params), generated=[0, 1, 0, 0])
@@ -104,7 +104,7 @@ def test_a_mask_in_another_order_still_meets_its_rows() -> None:
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 @pytest.mark.parametrize("params", [{"temperature": 0.0}, {}, {"top_p": 0.5}])
-def test_a_row_with_unusable_logits_fails_alone(bad: float, params: dict[str, float]) -> None:
+def test_a_row_with_unusable_logits_fails_alone(bad: float, params: dict[str, Any]) -> None:
     logits = random_logits(3)
     rows = [row(seed=index, **params) for index in range(3)]
     expected = SAMPLER.sample(logits, rows).tokens
