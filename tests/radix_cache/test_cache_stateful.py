@@ -8,7 +8,7 @@ given out twice, or for another path, is seen as soon as anybody reads it.
 
 import random
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import chain, takewhile
 
 import numpy as np
 import pytest
@@ -27,7 +27,10 @@ from radixlm.radix_cache import Lease, LeaseReleasedError, OutOfSlotsError, Radi
 
 Path = tuple[str, tuple[int, ...]]
 
-token_lists = st.lists(st.integers(0, 1), max_size=14)
+# Few chunks, so that prompts share prefixes often and part inside a page as well as between pages.
+chunks = st.sampled_from([[0], [0, 0, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1, 1, 1]])
+token_lists = st.lists(chunks, min_size=1, max_size=4).map(lambda parts: list(chain(*parts)))
+namespaces = st.sampled_from(["", "", "b"])
 picks = st.randoms(use_true_random=False)
 
 
@@ -89,20 +92,18 @@ class CacheMachine(RuleBasedStateMachine):
         cache = RadixCache(num_slots, policy=policy, page_size=page_size)
         self.world = World(cache, page_size)
 
-    @rule(tokens=token_lists, namespace=st.sampled_from(["", "b"]), spare=st.integers(0, 2))
-    def acquire(self, tokens: list[int], namespace: str, spare: int) -> None:
+    def begin(self, namespace: str, tokens: list[int], limit: int) -> Request:
         world = self.world
-        limit = max(0, len(tokens) - spare)
         expected = world.matched(namespace, tokens[:limit])
         lease = world.cache.acquire(as_array(tokens), namespace=namespace, limit=limit)
         assert lease.num_cached == lease.locked == len(lease) == expected
-        world.running.append(Request(namespace, tokens[:expected], lease))
+        request = Request(namespace, tokens[:expected], lease)
+        world.running.append(request)
+        return request
 
-    @precondition(lambda self: self.world.running)
-    @rule(pick=picks, tokens=token_lists)
-    def extend(self, pick: random.Random, tokens: list[int]) -> None:
-        world, request = self.world, pick.choice(self.world.running)
-        cache, before = world.cache, self.world.cache.usage()
+    def grow(self, request: Request, tokens: list[int]) -> None:
+        world = self.world
+        cache, before = world.cache, world.cache.usage()
         if len(tokens) > cache.available:
             with pytest.raises(OutOfSlotsError):
                 cache.extend(request.lease, len(tokens))
@@ -116,14 +117,43 @@ class CacheMachine(RuleBasedStateMachine):
         for position in range(length, len(request.tokens)):  # the forward pass
             world.memory[int(request.lease.slots[position])] = request.path(position + 1)
 
-    @precondition(lambda self: self.world.running)
-    @rule(pick=picks)
-    def commit(self, pick: random.Random) -> None:
-        world, request = self.world, pick.choice(self.world.running)
-        length = pick.randint(0, len(request.tokens))
+    def put(self, request: Request, length: int) -> None:
+        world = self.world
         world.cache.commit(request.lease, as_array(request.tokens[:length]))
         assert request.lease.locked >= length // world.page_size * world.page_size
         world.tree |= world.pages(request, length)
+
+    def end(self, request: Request) -> None:
+        self.world.running.remove(request)
+        self.world.cache.release(request.lease)
+        with pytest.raises(LeaseReleasedError):
+            self.world.cache.release(request.lease)
+
+    @rule(tokens=token_lists, namespace=namespaces, copies=st.integers(1, 2), stay=st.booleans())
+    def serve(self, tokens: list[int], namespace: str, copies: int, stay: bool) -> None:
+        """Serve one request, or two that compute the same tokens side by side."""
+        requests = [self.begin(namespace, tokens, len(tokens) - 1) for _ in range(copies)]
+        for request in requests:
+            self.grow(request, tokens[len(request.tokens) :])
+        for request in requests:
+            self.put(request, len(request.tokens))
+            if not stay:
+                self.end(request)
+
+    @rule(tokens=token_lists, namespace=namespaces, spare=st.integers(0, 2))
+    def acquire(self, tokens: list[int], namespace: str, spare: int) -> None:
+        self.begin(namespace, tokens, max(0, len(tokens) - spare))
+
+    @precondition(lambda self: self.world.running)
+    @rule(pick=picks, tokens=token_lists)
+    def extend(self, pick: random.Random, tokens: list[int]) -> None:
+        self.grow(pick.choice(self.world.running), tokens)
+
+    @precondition(lambda self: self.world.running)
+    @rule(pick=picks)
+    def commit(self, pick: random.Random) -> None:
+        request = pick.choice(self.world.running)
+        self.put(request, pick.randint(0, len(request.tokens)))
 
     @precondition(lambda self: self.world.running)
     @rule(pick=picks)
@@ -136,11 +166,7 @@ class CacheMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.running)
     @rule(pick=picks)
     def release(self, pick: random.Random) -> None:
-        request = pick.choice(self.world.running)
-        self.world.running.remove(request)
-        self.world.cache.release(request.lease)
-        with pytest.raises(LeaseReleasedError):
-            self.world.cache.release(request.lease)
+        self.end(pick.choice(self.world.running))
 
     @rule()
     def flush(self) -> None:
@@ -176,7 +202,7 @@ def test_the_cache_agrees_with_a_set_of_prefixes() -> None:
     run_state_machine_as_test(
         CacheMachine,
         settings=settings(
-            max_examples=80,
+            max_examples=100,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
