@@ -147,6 +147,7 @@ def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> Sampli
 
     Raises:
         InvalidRequestError: an unknown key, or a value of the wrong type, by name.
+        GrammarError: `json_schema` is no JSON Schema.
     """
     if isinstance(fields, SamplingParams):
         return fields
@@ -171,8 +172,8 @@ def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> Sampli
         values["stop"] = [text for text in values["stop"] if text]
     if "logit_bias" in values and isinstance(values["logit_bias"], Mapping):
         values["logit_bias"] = _token_keys(values["logit_bias"])
-    if not isinstance(values.get("json_schema", ""), str):
-        values["json_schema"] = msgspec.json.encode(values["json_schema"]).decode()
+    if not isinstance(values.get("json_schema", ""), str):  # a dict or a pydantic model class
+        values["json_schema"] = GrammarSpec.json_schema(values["json_schema"]).source
     try:
         return msgspec.convert(values, SamplingParams, strict=True)
     except msgspec.ValidationError as error:
