@@ -55,7 +55,7 @@ def apply_bitmask(logits: Tensor, mask: Tensor, rows: Tensor | None = None) -> N
 
 
 def apply_bitmask_reference(logits: Tensor, mask: Tensor, rows: Tensor | None = None) -> None:
-    """Do what `apply_bitmask` says in plain torch, on any device: the truth that kernels are tested against."""
+    """Do what `apply_bitmask` says in plain torch, on any device: kernels are tested against it."""
     _check(logits, mask)
     vocab = logits.shape[1]
     picked = mask if rows is None else mask[rows]
@@ -73,6 +73,7 @@ def _check(logits: Tensor, mask: Tensor) -> None:
     fits = logits.dim() == mask.dim() == 2 and logits.shape[0] == mask.shape[0]
     if not fits or mask.dtype != torch.int32 or mask.device != logits.device:
         raise ValueError(
-            f"the mask for logits {list(logits.shape)} on {logits.device} must be [{logits.shape[0]}, words] i32 "
-            f"there, not {list(mask.shape)} {str(mask.dtype).removeprefix('torch.')} on {mask.device}"
+            f"the mask for logits {list(logits.shape)} on {logits.device} must be "
+            f"[{logits.shape[0]}, words] i32 there, "
+            f"not {list(mask.shape)} {str(mask.dtype).removeprefix('torch.')} on {mask.device}"
         )

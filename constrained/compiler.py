@@ -59,7 +59,7 @@ class GrammarCompiler:
         self,
         vocabulary: Vocabulary,
         *,
-        max_cached: int = 1024,
+        max_cached: int,
         num_workers: int = 1,
         max_queued: int = 256,
         timeout_s: float = 30.0,

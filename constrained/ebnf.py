@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["ALL", "Charset", "Rules", "alternation", "charset", "complement", "literal", "one_of"]
+__all__ = [
+    "ALL",
+    "EMPTY",
+    "Charset",
+    "Rules",
+    "alternation",
+    "charset",
+    "complement",
+    "literal",
+    "one_of",
+    "repeated",
+]
 
 # Sorted, disjoint, non-adjacent code point ranges, ends included.
 Charset = tuple[tuple[int, int], ...]
@@ -52,6 +63,16 @@ def alternation(options: Sequence[str]) -> str:
     return unique[0] if len(unique) == 1 else "(" + " | ".join(unique) + ")"
 
 
+def repeated(expression: str, low: int, high: int | None) -> str:
+    """Return an expression for `low` to `high` times another; None is no bound."""
+    if high == 0 or expression == EMPTY:
+        return EMPTY
+    if (low, high) == (1, 1):
+        return expression
+    suffix = f"{{{low},{'' if high is None else high}}}"
+    return f"(({expression}){suffix})"
+
+
 class Rules:
     """A grammar under construction: named rules, `root` among them in the end."""
 
@@ -72,12 +93,6 @@ class Rules:
     def add(self, body: str) -> str:
         """Define a fresh rule and return its name."""
         return self.define(self.reserve(), body)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._bodies
-
-    def __len__(self) -> int:
-        return len(self._bodies)
 
     def text(self) -> str:
         """Return the grammar, one rule a line."""

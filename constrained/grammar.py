@@ -12,7 +12,7 @@ __all__ = ["Grammar", "Matcher"]
 
 
 class Grammar(Protocol):
-    """A compiled spec for one vocabulary: immutable, and shared by any number of requests and threads."""
+    """A compiled spec for one vocabulary: immutable, shared by requests and threads."""
 
     @property
     def spec(self) -> GrammarSpec:
@@ -34,7 +34,8 @@ class Matcher(Protocol):
             mask: [batch, ceil(vocab / 32)] i32 on the CPU; bit `t % 32` of word `t // 32` becomes
                 1 where token `t` is allowed, and 0 elsewhere. Once the match is over (a stop
                 token was accepted) only stop tokens are.
-            row: the row to write; the others stay as they are.
+            row: the row to write; the others stay as they are. It stays all 0 if the vocabulary
+                cannot spell what must come: never with a vocabulary that has every byte.
         """
         ...
 
@@ -61,11 +62,11 @@ class Matcher(Protocol):
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing but a stop token is legal any more, or one was accepted: the request can end here."""
+        """Whether only a stop token is legal any more, or one was accepted: the request can end."""
         ...
 
     def forced(self) -> str:
-        """Return the text that must come next, whatever is sampled; "" where there is a choice or none is known.
+        """Return the text that must come next; "" where there is a choice, or none is known.
 
         It may end inside a token that continues it: whoever appends it tokenises it in context.
         """

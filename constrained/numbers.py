@@ -32,7 +32,7 @@ class Bound:
 
 
 def integer_between(low: int | None, high: int | None) -> str | None:
-    """Return an expression for the integers from `low` to `high`, both included; None if there are none."""
+    """Return an expression for the integers from `low` to `high`; None if there are none."""
     if low is not None and high is not None and low > high:
         return None
     options = []
@@ -142,7 +142,7 @@ def _may_end(low: _Tail | None, high: _Tail | None) -> bool:
 
 
 def _digits(low: _Tail | None, high: _Tail | None) -> str | None:
-    """Return one or more further digits that keep the fraction between two tails; None if none do."""
+    """Return further digits, one or more, that stay between two tails; None if none do."""
     if low is not None and not low.digits and not low.is_open:
         low = None
     if low is None and high is None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .ebnf import EMPTY, Rules, alternation, literal
-from .pattern import repeated
+from .ebnf import EMPTY, Rules, alternation, literal, repeated
 from .strings import json_text
 
 __all__ = ["Member", "Members", "object_of"]
@@ -66,7 +65,7 @@ class _Object:
         return None if body is None else f"({literal('{')} {body} {literal('}')})"
 
     def _tail(self, index: int, count: int) -> str | None:
-        """Return what may follow once the members before `index` are dealt with, `count` of them written."""
+        """Return what may follow the members before `index`, of which `count` were written."""
         count = min(count, self._last_count)
         key = (index, count)
         if key not in self._memo:

@@ -23,12 +23,12 @@ from __future__ import annotations
 import enum
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
-from .ebnf import ALL, EMPTY, Charset, alternation, charset, complement, one_of
+from .ebnf import ALL, EMPTY, Charset, alternation, charset, complement, one_of, repeated
 from .errors import LimitError, MalformedError, UnsatisfiableError, UnsupportedError
 
 __all__ = ["MAX_PATTERN_CHARS", "MAX_REPEAT", "lower_pattern"]
@@ -43,6 +43,30 @@ _parser: Any = import_module("re._parser")  # typeshed does not know it
 Item = tuple[Any, Any]  # (operation, argument) of the parser's tree
 
 
+class Spelling(Protocol):
+    """How characters are written as EBNF."""
+
+    def one(self, chars: Charset) -> str:
+        """Return an expression for one character of a set, which is not empty."""
+        ...
+
+    def many(self, chars: Charset, low: int, high: int | None) -> str:
+        """Return an expression for `low` to `high` characters of a set; None is no bound."""
+        ...
+
+
+class Plain:
+    """Each character stands for itself."""
+
+    def one(self, chars: Charset) -> str:
+        """Return a character class."""
+        return one_of(chars)
+
+    def many(self, chars: Charset, low: int, high: int | None) -> str:
+        """Return a repeated character class."""
+        return repeated(one_of(chars), low, high)
+
+
 class Edge(enum.Enum):
     """What lies beyond one end of a sub-pattern."""
 
@@ -54,7 +78,7 @@ class Edge(enum.Enum):
 def lower_pattern(
     pattern: str,
     *,
-    spell: Callable[[Charset], str] = one_of,
+    spelling: Spelling | None = None,
     search: bool = False,
     min_length: int = 0,
     max_length: int | None = None,
@@ -63,7 +87,7 @@ def lower_pattern(
 
     Args:
         pattern: as for `re.compile`.
-        spell: writes one character of a set; a JSON string escapes some of them.
+        spelling: how characters are written; None for plainly. A JSON string escapes some of them.
         search: match anywhere in the text (`re.search`, JSON Schema's `pattern`) instead of all
             of it.
         min_length: in characters. Bounds on the length are met where the pattern has at most one
@@ -79,16 +103,15 @@ def lower_pattern(
     """
     if len(pattern) > MAX_PATTERN_CHARS:
         raise LimitError(
-            f"the pattern has {len(pattern):,} characters; at most {MAX_PATTERN_CHARS:,} are allowed",
+            f"the pattern has {len(pattern):,} characters; {MAX_PATTERN_CHARS:,} are allowed",
             kind="regex",
         )
     try:
         tree = _parser.parse(pattern)
-        if tree.state.flags & re.MULTILINE:
-            raise _refused("(?m)", "Write \\n where a line ends.")
+        _refuse_multiline(tree.state.flags)
         edge = Edge.SEARCH if search else Edge.TEXT
         items: Sequence[Item] = list(tree)
-        lowering = _Lowering(spell)
+        lowering = _Lowering(spelling or Plain())
         if min_length or max_length is not None:
             items, edge = _fit(items, tree.state, edge, min_length, max_length)
         return lowering.sequence(items, tree.state.flags, edge, edge)
@@ -103,8 +126,8 @@ def lower_pattern(
 class _Lowering:
     """One walk over a pattern's tree."""
 
-    def __init__(self, spell: Callable[[Charset], str]) -> None:
-        self._spell = spell
+    def __init__(self, spelling: Spelling) -> None:
+        self._spelling = spelling
         self._repeats = 1  # product of the bounds around the current place
 
     def sequence(self, items: Sequence[Item], flags: int, left: Edge, right: Edge) -> str:
@@ -133,20 +156,19 @@ class _Lowering:
     def _item(self, item: Item, flags: int, left: Edge, right: Edge) -> str:
         operation, argument = item
         match operation.name:
-            case "LITERAL" | "NOT_LITERAL" | "ANY" | "IN":
-                chars = _chars(item, flags)
-                if not chars:
-                    raise UnsatisfiableError("a set of the pattern has no characters", kind="regex")
-                return self._spell(chars)
+            case name if name in _ONE_CHAR:
+                return self._spelling.one(self._chars(item, flags))
             case "BRANCH":
                 return alternation(
                     [self.sequence(list(o), flags, left, right) for o in argument[1]]
                 )
             case "SUBPATTERN":
                 _, added, removed, body = argument
+                _refuse_multiline(added)
                 return self.sequence(list(body), (flags | added) & ~removed, left, right)
             case "MAX_REPEAT" | "MIN_REPEAT":
-                return self._repeat(*argument, flags)
+                low, high, body = argument
+                return self._repeat(low, high, body, flags)
             case "AT":
                 raise _refused(
                     _AT_NAMES[argument.name],
@@ -161,26 +183,25 @@ class _Lowering:
         self._repeats *= max(bounded, 1)
         if self._repeats > MAX_REPEAT:
             raise LimitError(
-                f"the pattern repeats something {self._repeats:,} times; at most {MAX_REPEAT:,} are allowed",
+                f"the pattern repeats a part {self._repeats:,} times; {MAX_REPEAT:,} are allowed",
                 kind="regex",
             )
-        inner = self.sequence(list(body), flags, Edge.INSIDE, Edge.INSIDE)
+        most = None if high == _parser.MAXREPEAT else high
+        if len(body) == 1 and body[0][0].name in _ONE_CHAR:
+            expression = self._spelling.many(self._chars(body[0], flags), low, most)
+        else:
+            inner = self.sequence(list(body), flags, Edge.INSIDE, Edge.INSIDE)
+            expression = repeated(inner, low, most)
         self._repeats = around
-        return repeated(inner, low, None if high == _parser.MAXREPEAT else high)
+        return expression
+
+    def _chars(self, item: Item, flags: int) -> Charset:
+        if not (chars := _chars(item, flags)):
+            raise UnsatisfiableError("a set of the pattern has no characters", kind="regex")
+        return chars
 
     def _any(self) -> str:
-        return repeated(self._spell(ALL), 0, None)
-
-
-def repeated(expression: str, low: int, high: int | None) -> str:
-    """Return an expression for `low` to `high` times another; None is no bound."""
-    if high == 0 or expression == EMPTY:
-        return EMPTY
-    if (low, high) == (1, 1):
-        return expression
-    upper = "" if high is None else high
-    suffix = {(0, None): "*", (1, None): "+"}.get((low, high), f"{{{low},{upper}}}")
-    return f"(({expression}){suffix})"
+        return self._spelling.many(ALL, 0, None)
 
 
 def _fit(
@@ -278,7 +299,7 @@ def _chars(item: Item, flags: int) -> Charset:
 
 
 def _category(name: str, *, widest: bool) -> Charset:
-    r"""Return \d, \w, \s or its opposite: less than Python's, or more where the set is about to be negated."""
+    r"""Return \d, \w, \s or an opposite: less than Python's, or more where it is to be negated."""
     _, _, rest = name.partition("_")
     opposite = rest.startswith("NOT_")
     word = rest.removeprefix("NOT_")
@@ -306,10 +327,16 @@ def _folded(chars: Charset, ignore_case: bool) -> Charset:
     return charset([*chars, *other])
 
 
+def _refuse_multiline(flags: int) -> None:
+    if flags & re.MULTILINE:
+        raise _refused("(?m)", "Write \\n where a line ends.")
+
+
 def _refused(construct: str, hint: str = "") -> UnsupportedError:
     return UnsupportedError(f"{construct} cannot be enforced", kind="regex", hint=hint)
 
 
+_ONE_CHAR = ("LITERAL", "NOT_LITERAL", "ANY", "IN")
 _ASCII: dict[str, Charset] = {
     "DIGIT": ((48, 57),),
     "WORD": ((48, 57), (65, 90), (95, 95), (97, 122)),

@@ -1,4 +1,4 @@
-"""JSON Schema lowered to EBNF, keyword by keyword; what cannot be enforced is refused by name and JSON pointer.
+"""JSON Schema lowered to EBNF, keyword by keyword; what cannot be enforced is refused by pointer.
 
 xgrammar has a converter of its own. It is not used, because it drops silently what this room must
 never drop: measured on 0.2.8, `required` without `properties`, `pattern` with `minLength`, bounds
@@ -15,7 +15,7 @@ schema allows:
 * a schema without `type` takes the types that its keywords speak about; `{}` and `true` are any
   JSON;
 * strings and numbers have one spelling (`strings.py`, `numbers.py`); a format means a core of its
-  RFC.
+  RFC; a string bounded past 128 characters, or by a counted set of a pattern, holds no escapes.
 
 Adding a keyword means: move it from `keywords.REFUSED` to its type's method, and its row in
 tests/constrained/test_schema.py.
@@ -29,7 +29,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
-from .ebnf import ALL, EMPTY, Rules, alternation, literal
+from .ebnf import EMPTY, Rules, alternation, literal, repeated
 from .errors import GrammarError, LimitError, MalformedError, UnsatisfiableError, UnsupportedError
 from .keywords import (
     ANNOTATIONS,
@@ -54,8 +54,7 @@ from .keywords import (
 )
 from .numbers import INTEGER, NUMBER, Bound, integer_between, number_between
 from .objects import Member, Members, object_of
-from .pattern import repeated
-from .strings import format_pattern, json_text, spell, string_except, string_like, string_of_length
+from .strings import Strings, format_pattern, json_text, string_like
 
 __all__ = ["lower_schema"]
 
@@ -80,11 +79,12 @@ def lower_schema(document: Schema) -> str:
 
 
 class _Lowering:
-    """One walk over a schema. Methods return expressions; `at` is the JSON pointer of the schema in hand."""
+    """One walk over a schema. Methods return expressions; `at` is a schema's JSON pointer."""
 
     def __init__(self, document: Schema) -> None:
         self._document = document
         self._rules = Rules()
+        self._strings = Strings(self._rules)
         self._targets: dict[str, str] = {}  # JSON pointer of a $ref's target: its rule
         self._any: str | None = None
 
@@ -221,7 +221,7 @@ class _Lowering:
         if not isinstance(text := schema.get(keyword, ""), str):
             raise malformed(f"{at}/{keyword}", keyword, "a string", text)
         if keyword not in schema:
-            return string_of_length(self._char(), low, high)
+            return self._strings.of_length(low, high)
         if format_ is not None:
             text = format_pattern(format_, pointer=f"{at}/format")
         try:
@@ -256,7 +256,7 @@ class _Lowering:
             return integer_between(first, last) if low or high else INTEGER
         if step != int(step) or first is None or last is None:
             raise UnsupportedError(
-                f"multipleOf {step} is enforced only for whole steps between a minimum and a maximum",
+                f"multipleOf {step} is enforced only for a whole step between two bounds",
                 kind=KIND,
                 pointer=f"{at}/multipleOf",
                 hint="Give both bounds, or generate the quotient.",
@@ -265,7 +265,7 @@ class _Lowering:
         values = range(-(-first // whole) * whole, last + 1, whole)
         if len(values) > MAX_MULTIPLES:
             raise LimitError(
-                f"{len(values):,} multiples lie within the bounds; at most {MAX_MULTIPLES:,} are allowed",
+                f"{len(values):,} multiples lie within the bounds; {MAX_MULTIPLES:,} are allowed",
                 kind=KIND,
                 pointer=f"{at}/multipleOf",
             )
@@ -295,14 +295,15 @@ class _Lowering:
         return f"({literal('[')} {self._elements(items, more, low, high)} {literal(']')})"
 
     def _elements(self, items: Sequence[str], more: str, low: int, high: int | None) -> str:
-        """Return `low` to `high` elements: first `items`, then `more`; nested from the last one back."""
+        """Return `low` to `high` elements, first `items` and then `more`, built from the end."""
         count = len(items)
         left = None if high is None else high - count
         tail = EMPTY
         if left != 0:
             comma = f"({literal(', ')} {more})"
             if not items:
-                some = f"({more} {repeated(comma, max(low - 1, 0), None if left is None else left - 1)})"
+                others = repeated(comma, max(low - 1, 0), None if left is None else left - 1)
+                some = f"({more} {others})"
                 return some if low else alternation([EMPTY, some])
             tail = repeated(comma, max(low - count, 0), left)
         for index in range(count - 1, -1, -1):
@@ -400,9 +401,9 @@ class _Lowering:
         if names is not True:
             key = self._value(key_schema(names, f"{at}/propertyNames"), f"{at}/propertyNames")
         elif forbidden:
-            key = string_except(forbidden, self._rules, self._char())
+            key = self._strings.all_but(forbidden)
         else:
-            key = string_of_length(self._char(), 0, None)
+            key = self._strings.of_length(0, None)
         return f"({key} {literal(': ')} {self._value(extra, f'{at}/additionalProperties')})"
 
     def _check_disjoint(self, branches: Sequence[Any], at: str) -> None:
@@ -441,16 +442,11 @@ class _Lowering:
                 return True
         return False
 
-    def _char(self) -> str:
-        if "char" not in self._rules:
-            self._rules.define("char", spell(ALL))
-        return "char"
-
     def _anything(self) -> str:
         """Return the rule for any JSON value."""
         if self._any is None:
             self._any = self._rules.reserve()
-            string = self._rules.add(string_of_length(self._char(), 0, None))
+            string = self._rules.add(self._strings.of_length(0, None))
             member = f"({string} {literal(': ')} {self._any})"
             object_ = object_of(Members((), member), self._rules)
             array = f"({literal('[')} {self._elements((), self._any, 0, None)} {literal(']')})"

@@ -33,11 +33,11 @@ class GrammarSpec(msgspec.Struct, frozen=True):
     """
 
     kind: Kind
-    source: str  # the pattern, the grammar, JSON text of the schema or of the list of choices; "" for json_object
+    source: str  # the pattern, the grammar, or JSON text: a schema, a list of choices; else ""
 
     @classmethod
     def regex(cls, pattern: str) -> Self:
-        """Text that `re.fullmatch(pattern, text)` would match; `pattern.py` says which constructs."""
+        """Text that `re.fullmatch(pattern, text)` matches; `pattern.py` says what is refused."""
         return cls("regex", pattern).checked()
 
     @classmethod

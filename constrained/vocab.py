@@ -1,10 +1,10 @@
-"""What a grammar needs to know of a tokenizer: the bytes that each token id stands for, and which ids stop."""
+"""What a grammar knows of a tokenizer: the bytes that each id stands for, and what stops."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ class Vocabulary:
         return cls(tuple(tokens), frozenset(stop_ids))
 
 
-def _spelling(decoder: dict[str, Any]) -> Any:
+def _spelling(decoder: dict[str, Any]) -> Callable[[str], bytes]:
     """Return the function from a token's text to its bytes, by the kind of decoder."""
     parts = decoder.get("decoders", [decoder])
     kinds = {part.get("type") for part in parts}
@@ -106,7 +106,7 @@ def _sentence_piece(text: str) -> bytes:
 
 @cache
 def _byte_of_char() -> dict[str, int]:
-    """Return GPT-2's table: printable bytes stand for themselves, the others for code points from 256 up."""
+    """Return GPT-2's table: printable bytes are themselves, the others code points from 256 up."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(printable)]
     return {chr(byte): byte for byte in printable} | {

@@ -64,7 +64,12 @@ class Compiler:
             compiled = self._compiler.compile_grammar(grammar)
         except (RuntimeError, ValueError) as error:
             raise LimitError(_message(error), kind=spec.kind) from error
-        return Grammar(spec, compiled, self._ids)
+        result = Grammar(spec, compiled, self._ids)
+        mask = allocate_bitmask(1, self._ids.vocabulary.size)
+        result.matcher().fill(mask, 0)
+        if not mask.any():
+            raise UnsatisfiableError("no token of the vocabulary can begin it", kind=spec.kind)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +185,7 @@ def _ebnf(spec: GrammarSpec) -> str:
 
 
 def _check_productive(grammar: dict[str, Any], spec: GrammarSpec) -> None:
-    """Refuse a grammar with a rule that derives no finite text, from xgrammar's own serialised form.
+    """Refuse a grammar with a rule that derives no finite text, read from its serialised form.
 
     A least fixed point: a rule is productive once one of its alternatives is. Kinds of
     expressions that are not listed are terminals. `grammar_expr_data` holds, at
@@ -214,7 +219,7 @@ def _check_productive(grammar: dict[str, Any], spec: GrammarSpec) -> None:
                 if spec.kind == "ebnf"
                 else "no finite text matches",
                 kind=spec.kind,
-                hint="Give every recursion a way to end: an alternative, or a property that is not required.",
+                hint="Give every recursion a way to end: an alternative, an optional property.",
             )
 
 

@@ -1,4 +1,4 @@
-"""Two vocabularies: one token a byte, and a small byte-level BPE trained here; never a downloaded one."""
+"""Two vocabularies: one token a byte, and a small byte-level BPE trained here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
 from radixlm.constrained.grammar import Grammar
 from radixlm.constrained.spec import GrammarSpec
 from radixlm.constrained.vocab import Vocabulary
 from radixlm.constrained.xgrammar_backend import Compiler
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 SENTENCES = [
     "The quick brown fox jumps over the lazy dog, and nobody minds.",
@@ -83,12 +84,12 @@ def real_tokenizer(
         pytest.skip("RADIXLM_DATA does not name the folder of shared data")
     folder = Path(os.environ["RADIXLM_DATA"]) / "tokenizers" / request.param
     packed = folder / "tokenizer.json.xz"
-    text = (
-        lzma.open(packed, "rt").read()
+    data = (
+        lzma.decompress(packed.read_bytes())
         if packed.exists()
-        else (folder / "tokenizer.json").read_text()
+        else (folder / "tokenizer.json").read_bytes()
     )
     path = tmp_path_factory.mktemp(request.param) / "tokenizer.json"
-    path.write_text(text)
+    path.write_bytes(data)
     config = json.loads((folder / "tokenizer_config.json").read_text())
     return PreTrainedTokenizerFast(tokenizer_file=str(path), eos_token=config["eos_token"])

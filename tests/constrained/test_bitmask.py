@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+
 from radixlm.constrained.bitmask import allocate_bitmask, apply_bitmask, apply_bitmask_reference
 
 

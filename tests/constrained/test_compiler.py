@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
+
 from radixlm.constrained import compiler as compiler_module
 from radixlm.constrained.compiler import GrammarCompiler
 from radixlm.constrained.errors import GrammarError, LimitError, MalformedError
@@ -41,23 +44,21 @@ def gate(monkeypatch: pytest.MonkeyPatch, byte_vocabulary: Vocabulary) -> Gate:
 
 
 @pytest.fixture
-def make(byte_vocabulary: Vocabulary) -> Iterator[type[GrammarCompiler]]:
-    made: list[GrammarCompiler] = []
+def make(byte_vocabulary: Vocabulary) -> Iterator[Callable[..., GrammarCompiler]]:
+    with ExitStack() as stack:
 
-    class Made(GrammarCompiler):
-        def __init__(self, **options: float) -> None:
-            super().__init__(byte_vocabulary, **options)  # type: ignore[arg-type]
-            made.append(self)
+        def make(**options: Any) -> GrammarCompiler:
+            return stack.enter_context(
+                closing(GrammarCompiler(byte_vocabulary, **{"max_cached": 8, **options}))
+            )
 
-    yield Made
-    for compiler in made:
-        compiler.close()
+        yield make
 
 
 def test_a_spec_in_the_works_is_shared_and_a_finished_one_kept(
-    gate: Gate, make: type[GrammarCompiler]
+    gate: Gate, make: Callable[..., GrammarCompiler]
 ) -> None:
-    compiler = make(num_workers=2)  # type: ignore[call-arg]
+    compiler = make(num_workers=2)
     spec = GrammarSpec.regex("a")
     with ThreadPoolExecutor(8) as pool:
         futures = list(pool.map(compiler.submit, [spec] * 50))
@@ -68,15 +69,19 @@ def test_a_spec_in_the_works_is_shared_and_a_finished_one_kept(
     assert gate.compiled == ["a"]
 
 
-def test_the_least_recently_used_is_forgotten(gate: Gate, make: type[GrammarCompiler]) -> None:
+def test_the_least_recently_used_is_forgotten(
+    gate: Gate, make: Callable[..., GrammarCompiler]
+) -> None:
     gate.opened.set()
-    compiler = make(max_cached=2)  # type: ignore[call-arg]
+    compiler = make(max_cached=2)
     for source in ["a", "b", "a", "c", "a", "b"]:
         compiler.compile(GrammarSpec.regex(source))
     assert gate.compiled == ["a", "b", "c", "b"]
 
 
-def test_failures_are_grammar_errors_and_kept(gate: Gate, make: type[GrammarCompiler]) -> None:
+def test_failures_are_grammar_errors_and_kept(
+    gate: Gate, make: Callable[..., GrammarCompiler]
+) -> None:
     gate.opened.set()
     compiler = make()
     for _ in range(2):
@@ -89,9 +94,9 @@ def test_failures_are_grammar_errors_and_kept(gate: Gate, make: type[GrammarComp
 
 
 def test_a_full_queue_fails_at_once_and_may_be_tried_again(
-    gate: Gate, make: type[GrammarCompiler]
+    gate: Gate, make: Callable[..., GrammarCompiler]
 ) -> None:
-    compiler = make(max_queued=2)  # type: ignore[call-arg]
+    compiler = make(max_queued=2)
     futures = [compiler.submit(GrammarSpec.regex(source)) for source in "abc"]
     with pytest.raises(LimitError, match="waiting") as caught:
         futures[2].result(0)
@@ -102,9 +107,9 @@ def test_a_full_queue_fails_at_once_and_may_be_tried_again(
 
 
 def test_time_runs_out_for_the_one_in_the_works_and_those_behind_it(
-    gate: Gate, make: type[GrammarCompiler]
+    gate: Gate, make: Callable[..., GrammarCompiler]
 ) -> None:
-    compiler = make(timeout_s=0.05)  # type: ignore[call-arg]
+    compiler = make(timeout_s=0.05)
     futures = [compiler.submit(GrammarSpec.regex(source)) for source in "ab"]
     for future in futures:
         with pytest.raises(LimitError, match=r"not compiled within 0.05 s") as caught:
@@ -119,7 +124,9 @@ def test_time_runs_out_for_the_one_in_the_works_and_those_behind_it(
     assert "b" not in gate.compiled
 
 
-def test_a_shared_future_cannot_be_cancelled(gate: Gate, make: type[GrammarCompiler]) -> None:
+def test_a_shared_future_cannot_be_cancelled(
+    gate: Gate, make: Callable[..., GrammarCompiler]
+) -> None:
     compiler = make()
     future = compiler.submit(GrammarSpec.regex("a"))
     assert not future.cancel()
@@ -127,7 +134,9 @@ def test_a_shared_future_cannot_be_cancelled(gate: Gate, make: type[GrammarCompi
     assert future.result(5)
 
 
-def test_closing_fails_what_waits_and_refuses_more(gate: Gate, make: type[GrammarCompiler]) -> None:
+def test_closing_fails_what_waits_and_refuses_more(
+    gate: Gate, make: Callable[..., GrammarCompiler]
+) -> None:
     compiler = make()
     futures = [compiler.submit(GrammarSpec.regex(source)) for source in "ab"]
     assert gate.started.wait(5)
@@ -142,10 +151,10 @@ def test_closing_fails_what_waits_and_refuses_more(gate: Gate, make: type[Gramma
 
 def test_an_unknown_back_end_is_refused_with_the_names(byte_vocabulary: Vocabulary) -> None:
     with pytest.raises(ValueError, match=r"'zebra'; there are: xgrammar"):
-        GrammarCompiler(byte_vocabulary, backend="zebra")
+        GrammarCompiler(byte_vocabulary, max_cached=1, backend="zebra")
 
 
-def test_compiling_lets_other_threads_run(make: type[GrammarCompiler]) -> None:
+def test_compiling_lets_other_threads_run(make: Callable[..., GrammarCompiler]) -> None:
     compiler = make()
     future = compiler.submit(GrammarSpec.ebnf('root ::= "' + "ab" * 30_000 + '"'))
     turns = 0

@@ -1,0 +1,267 @@
+"""Matchers and masks, on a vocabulary trained here."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from radixlm.constrained.bitmask import allocate_bitmask
+from radixlm.constrained.errors import (
+    GrammarError,
+    LimitError,
+    MalformedError,
+    UnsatisfiableError,
+)
+from radixlm.constrained.grammar import Grammar, Matcher
+from radixlm.constrained.spec import GrammarSpec
+from radixlm.constrained.vocab import Vocabulary
+from radixlm.constrained.xgrammar_backend import Compiler
+
+from .conftest import Accepts
+
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 6},
+        "age": {"type": "integer", "minimum": 0, "maximum": 130},
+        "tags": {
+            "type": "array",
+            "items": {"enum": ["math", "art", "\u00e9t\u00e9"]},
+            "maxItems": 2,
+        },
+    },
+    "required": ["name", "age"],
+}
+SPECS = [
+    GrammarSpec.regex(r"(The|quick|brown|fox| ){1,3}[0-9]?"),
+    GrammarSpec.regex("\u00e9+(\u6771\u4eac|\U0001f600)"),
+    GrammarSpec.ebnf('root ::= "(" root ")" | "{" [a-z]* "}"'),
+    GrammarSpec.json_schema(PERSON),
+    GrammarSpec.json_object(),
+    GrammarSpec.json_schema({"type": "string"}),
+    GrammarSpec.json_schema({"type": "string", "pattern": "a|.b"}),
+    GrammarSpec.choices(["a", "ab", "abc", 'q"\n', "\U0001f600 \u00e9"]),
+]
+
+
+@pytest.fixture(scope="module")
+def compiler(vocabulary: Vocabulary) -> Compiler:
+    return Compiler(vocabulary)
+
+
+def allowed(matcher: Matcher, vocabulary: Vocabulary) -> set[int]:
+    mask = torch.randint(-(2**31), 2**31, (2, -(-vocabulary.size // 32))).to(torch.int32)
+    untouched = mask[0].clone()
+    matcher.fill(mask, 1)
+    assert torch.equal(mask[0], untouched)
+    words = mask[1].tolist()
+    return {bit for bit in range(32 * len(words)) if words[bit // 32] >> bit % 32 & 1}
+
+
+def is_valid(spec: GrammarSpec, text: str) -> bool:
+    match spec.kind:
+        case "regex":
+            return bool(re.fullmatch(spec.source, text))
+        case "json_object" | "json_schema":
+            return isinstance(json.loads(text), dict | str)
+        case "choices":
+            return text in json.loads(spec.source)
+        case _:
+            return text.count("(") == text.count(")")
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
+def test_the_mask_is_the_set_of_tokens_that_a_fork_accepts(
+    compiler: Compiler, vocabulary: Vocabulary, spec: GrammarSpec, seed: int
+) -> None:
+    rng = random.Random(seed)
+    matcher = compiler.compile(spec).matcher()
+    text = b""
+    for _ in range(25):
+        mask = allowed(matcher, vocabulary)
+        assert mask == {t for t in range(vocabulary.size) if matcher.fork().accept(t)}
+        assert matcher.is_accepting == bool(mask & vocabulary.stop_ids)
+        assert matcher.is_finished == (mask <= vocabulary.stop_ids)
+        assert matcher.forced().encode().startswith(text[:0])
+        if matcher.is_accepting:
+            assert is_valid(spec, text.decode())
+        if not mask - vocabulary.stop_ids:
+            break
+        token = rng.choice(sorted(mask - vocabulary.stop_ids))
+        text += vocabulary.tokens[token]
+        assert matcher.accept(token)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
+def test_rollback_and_fork_lead_back_to_the_same_masks(
+    compiler: Compiler, vocabulary: Vocabulary, spec: GrammarSpec
+) -> None:
+    rng = random.Random(7)
+    matcher = compiler.compile(spec).matcher()
+    masks = [allowed(matcher, vocabulary)]
+    while len(masks) < 12 and masks[-1]:
+        assert matcher.accept(rng.choice(sorted(masks[-1])))
+        masks.append(allowed(matcher, vocabulary))
+        if matcher.is_finished:
+            break
+    fork = matcher.fork()
+    steps = len(masks) - 1
+    for back in range(1, steps + 1):
+        matcher.rollback(1)
+        assert allowed(matcher, vocabulary) == masks[steps - back]
+    assert allowed(fork, vocabulary) == masks[-1]
+    fork.rollback(steps)
+    assert allowed(fork, vocabulary) == masks[0]
+    with pytest.raises(ValueError, match="cannot undo 1 tokens: 0 have been accepted"):
+        fork.rollback(1)
+
+
+def test_a_stop_token_ends_the_match_and_can_be_undone(
+    compiler: Compiler, vocabulary: Vocabulary
+) -> None:
+    (stop,) = vocabulary.stop_ids
+    matcher = compiler.compile(GrammarSpec.regex("a?")).matcher()
+    assert not matcher.is_finished
+    assert matcher.accept(stop)
+    assert matcher.is_finished
+    assert allowed(matcher, vocabulary) == {stop}
+    assert matcher.forced() == ""
+    assert not matcher.accept(stop)
+    matcher.rollback(1)
+    assert not matcher.is_finished
+    assert matcher.is_accepting
+
+
+def test_stop_and_special_tokens_are_masked_while_text_is_due(
+    compiler: Compiler, vocabulary: Vocabulary, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    special = set(tokenizer.all_special_ids) | {
+        token for token, added in tokenizer.added_tokens_decoder.items() if added.special
+    }
+    assert len(special) == 3
+    for source in [r"[\s\S]+", r"[<|>a-z_]+"]:  # even where their spelling would match
+        matcher = compiler.compile(GrammarSpec.regex(source)).matcher()
+        assert not allowed(matcher, vocabulary) & special
+        token = next(t for t in range(vocabulary.size) if vocabulary.tokens[t] == b"a")
+        assert matcher.accept(token)
+        assert allowed(matcher, vocabulary) & special == vocabulary.stop_ids
+
+
+def test_a_refused_token_changes_nothing_and_writes_nothing(
+    compiler: Compiler, vocabulary: Vocabulary, capfd: pytest.CaptureFixture[str]
+) -> None:
+    matcher = compiler.compile(GrammarSpec.regex("abc")).matcher()
+    before = allowed(matcher, vocabulary)
+    for token in [-1, 0, vocabulary.size - 1, vocabulary.size, 10**6]:
+        assert not matcher.accept(token)
+    assert allowed(matcher, vocabulary) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_forced_text_is_what_must_come_next(compiler: Compiler, vocabulary: Vocabulary) -> None:
+    grammar = compiler.compile(GrammarSpec.json_schema(PERSON))
+    assert grammar.matcher().forced() == '{"name": "'
+    fresh = compiler.compile(GrammarSpec.regex("\u00e9")).matcher()
+    assert fresh.forced() == "\u00e9"
+    assert fresh.accept(vocabulary.tokens.index("\u00e9".encode()[:1]))
+    assert fresh.forced() == ""  # the rest of a character is no text
+
+
+@pytest.mark.parametrize(
+    ("spec", "yes", "no"),
+    [
+        (GrammarSpec.choices(["a", "ab"]), ["a", "ab"], ["", "abb", "b"]),
+        (GrammarSpec.choices(["", "x\ty"]), ["", "x\ty"], ["x"]),
+        (GrammarSpec.choices(['"\\[]{}|*', "\u6771\n"]), ['"\\[]{}|*', "\u6771\n"], ["\u6771"]),
+        (GrammarSpec.ebnf('root ::= root "a" | "a"'), ["a", "aaa"], ["", "b"]),
+        (GrammarSpec.ebnf('root ::= ("a"*)* "b"'), ["b", "aab"], ["a"]),
+        (
+            GrammarSpec.json_object(),
+            ["{}", '{"a": {"b": [1, {}]}}'],
+            ["[]", '{"a":1}', "{ }", '{"a": 1,  "b": 2}'],
+        ),
+    ],
+)
+def test_texts_of_each_kind(
+    accepts: Accepts, spec: GrammarSpec, yes: list[str], no: list[str]
+) -> None:
+    assert [text for text in yes if not accepts(spec, text)] == []
+    assert [text for text in no if accepts(spec, text)] == []
+
+
+def nested(levels: int) -> str:
+    return "(" * levels + '"a"' + ")" * levels
+
+
+HOSTILE = [
+    ("ebnf", "", MalformedError),
+    ("ebnf", 'foo ::= "a"', MalformedError),
+    ("ebnf", "root ::= foo", MalformedError),
+    ("ebnf", 'root ::= "a', MalformedError),
+    ("ebnf", "root ::= [z-a]", MalformedError),
+    ("ebnf", 'root ::= "\x00"', MalformedError),
+    ("ebnf", 'root ::= "a"\nroot ::= "b"', MalformedError),
+    ("ebnf", 'root ::= "a"{99999999999999999999}', MalformedError),
+    ("ebnf", 'root ::= | "a"', MalformedError),
+    ("ebnf", "root ::= " + nested(20_000), MalformedError),
+    ("ebnf", "root ::= root", UnsatisfiableError),
+    ("ebnf", 'root ::= "a" root', UnsatisfiableError),
+    ("ebnf", 'root ::= "x" | "y" loop\nloop ::= "a" loop', UnsatisfiableError),
+    ("ebnf", 'root ::= ("a" root){2}', UnsatisfiableError),
+    ("ebnf", "root ::= Token(256)", UnsatisfiableError),  # the stop token, which is no text
+    ("json_schema", '{"$ref": "#"}', UnsatisfiableError),
+    ("json_schema", '{"anyOf": [{"$ref": "#"}]}', UnsatisfiableError),
+    ("json_schema", '{"properties": {"a": {"$ref": "#"}}, "required": ["a"]}', UnsatisfiableError),
+    ("json_schema", '{"items": {"$ref": "#"}, "minItems": 1}', UnsatisfiableError),
+    ("json_schema", '{"minLength": 100001}', LimitError),
+    ("json_schema", '{"type": "integer", "multipleOf": 1e-300}', GrammarError),
+    ("regex", "((a{100}){100}){100}", LimitError),
+]
+
+
+@pytest.mark.parametrize(("kind", "source", "error"), HOSTILE)
+def test_a_hostile_source_fails_with_a_grammar_error(
+    byte_compiler: Compiler, kind: str, source: str, error: type[GrammarError]
+) -> None:
+    with pytest.raises(error) as caught:
+        byte_compiler.compile(GrammarSpec(kind, source))  # type: ignore[arg-type]
+    assert "/project/cpp" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "root ::= " + nested(500),
+        'root ::= ("a"{1,1000}){1,1000}',
+        'root ::= root root | "a" | ""',
+        'root ::= ((""*)*)*',
+        "root ::= r0\n" + "\n".join(f"r{i} ::= r{i + 1}" for i in range(500)) + '\nr500 ::= "a"',
+        'root ::= "\\uD800"',
+    ],
+)
+def test_a_hostile_source_that_compiles_fills_a_mask_and_forces_nothing_endless(
+    byte_compiler: Compiler, source: str
+) -> None:
+    matcher = byte_compiler.compile(GrammarSpec.ebnf(source)).matcher()
+    matcher.fill(allocate_bitmask(1, 257), 0)
+    assert len(matcher.forced()) <= 1
+
+
+def test_xgrammars_numbers_for_expressions_are_the_ones_we_read() -> None:
+    import xgrammar
+
+    text = xgrammar.Grammar.from_ebnf('root ::= "a"{2,3} [b] root | ""').serialize_json()
+    assert json.loads(text)["__VERSION__"] == "v16"
+
+
+def test_the_protocols_hold(compiler: Compiler) -> None:
+    grammar: Grammar = compiler.compile(GrammarSpec.regex("a"))
+    matcher: Matcher = grammar.matcher()
+    assert grammar.spec == GrammarSpec.regex("a")
+    assert matcher.forced() == "a"
