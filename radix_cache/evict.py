@@ -2,8 +2,8 @@
 
 A policy turns a node into a priority, least first. `Candidates` keeps the leaves that may go in a
 binary heap with lazy deletion: an entry whose ticket is no longer its node's is skipped when it
-surfaces. A linked list would serve LRU alone in O(1); the heap serves every policy in O(log n), a
-few microseconds at 100,000 leaves. A priority only changes while a lease holds the node, when it
+surfaces. A linked list would serve LRU alone in O(1); the heap serves every policy in O(log n):
+about 10 µs at 100,000 leaves. A priority only changes while a lease holds the node, when it
 is no candidate, so entries never need reordering.
 """
 

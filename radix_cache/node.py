@@ -49,7 +49,7 @@ def compact(view: NDArray[np.int32]) -> NDArray[np.int32]:
 def common_prefix(a: Tokens, b: Tokens) -> int:
     """Return how many leading tokens of `a` and `b`, neither of them empty, are equal.
 
-    One vectorised pass over the shorter: about 5 µs for 32,768 tokens. Comparing in growing
+    One vectorised pass over the shorter: about 10 µs for 32,768 tokens. Comparing in growing
     blocks would spare work on an early mismatch and cost more on the usual full match.
     """
     count = min(len(a), len(b))
