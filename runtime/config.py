@@ -25,7 +25,7 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     max_total_tokens: int | None = None  # slots of the pool; None: from `pool_bytes`
     pool_bytes: int = 1 << 30  # a bound for the pool on a CPU
-    mem_fraction_static: float = 0.85  # share of an accelerator's memory for weights and pool
+    mem_fraction_static: float = 0.85  # of an accelerator's memory that the weights leave free
     page_size: int = 1  # tokens
     eviction_policy: str = "lru"
     disable_radix_cache: bool = False
