@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from concurrent.futures import Future
+from sys import is_finalizing
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -66,28 +67,33 @@ def iterate(items: AsyncGenerator[T, None]) -> Iterator[T]:
 
     Leaving the iteration early closes the generator.
     """
+    turn = asyncio.Lock()
     try:
-        while (item := wait(_next(items))) is not _END:
+        while (item := wait(_next(items, turn))) is not _END:
             yield cast(T, item)
     finally:
-        wait(_close(items))
+        if not is_finalizing():  # at exit the loop's thread has stopped for good
+            wait(_close(items, turn))
 
 
 async def iterate_async(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """`iterate` for a coroutine on any event loop."""
+    turn = asyncio.Lock()
     try:
-        while (item := await bridge(_next(items))) is not _END:
+        while (item := await bridge(_next(items, turn))) is not _END:
             yield cast(T, item)
     finally:
-        await bridge(_close(items))
+        await bridge(_close(items, turn))
 
 
-async def _next(items: AsyncGenerator[T, None]) -> T | object:
-    return await anext(items, _END)
+async def _next(items: AsyncGenerator[T, None], turn: asyncio.Lock) -> T | object:
+    async with turn:
+        return await anext(items, _END)
 
 
-async def _close(items: AsyncGenerator[T, None]) -> None:
-    await items.aclose()
+async def _close(items: AsyncGenerator[T, None], turn: asyncio.Lock) -> None:
+    async with turn:  # a step that was cancelled may take some turns of the loop to end
+        await items.aclose()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

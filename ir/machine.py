@@ -7,7 +7,6 @@ runs programs locally, on the server, and against services that speak only text.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NewType, Protocol, assert_never
@@ -106,12 +105,11 @@ class Execution:
     listener: Callable[[Piece], None] | None = None  # set when somebody streams
     text: str = ""
     variables: dict[str, Any] = field(default_factory=dict[str, Any])
-    meta: dict[str, Meta | list[Meta]] = field(default_factory=dict[str, "Meta | list[Meta]"])
+    meta: dict[str, Any] = field(default_factory=dict[str, Any])  # a list where the value is one
     messages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     role: str | None = None
     _role_start: int = 0  # where the open turn's content begins in `text`
-    _scopes: dict[str, int] = field(default_factory=dict[str, int])
-    _inherited: frozenset[str] = frozenset()  # variables that a fork was born with
+    _scopes: list[int] = field(default_factory=list[int])  # where the open ones begin in `text`
     _birth: int = 0  # length of `text` when a fork was born
 
     @classmethod
@@ -146,10 +144,10 @@ class Execution:
                 await self._select(statement)
             case Let(out=out, value=value):
                 self.variables[out] = value
-            case ScopeBegin(out=out):
-                self._scopes[out] = len(self.text)
+            case ScopeBegin():
+                self._scopes.append(len(self.text))
             case ScopeEnd(out=out):
-                self.variables[out] = self.text[self._scopes.pop(out) :]
+                self.variables[out] = self.text[self._scopes.pop() :]
             case _:
                 assert_never(statement)
 
@@ -167,8 +165,7 @@ class Execution:
                 messages=[dict(message) for message in self.messages],
                 role=self.role,
                 _role_start=self._role_start,
-                _scopes=dict(self._scopes),
-                _inherited=frozenset(self.variables),
+                _scopes=list(self._scopes),
                 _birth=len(self.text),
             )
             for sequence in sequences
@@ -177,17 +174,16 @@ class Execution:
     async def join(self, children: Sequence[Execution], mode: JoinMode) -> None:
         """Take the children's results.
 
-        `gather_variable` binds each variable that is new in a child to the list of its values over
+        `gather_variable` binds each variable that is not bound here to the list of its values over
         the children that have it; `concate_and_append` appends the children's own text.
         """
         if mode == "gather_variable":
-            names = dict.fromkeys(n for c in children for n in c.variables if n not in c._inherited)
-            for name in names:
-                having = [c for c in children if name in c.variables and name not in c._inherited]
+            names = dict.fromkeys(n for c in children for n in c.variables)
+            for name in [name for name in names if name not in self.variables]:
+                having = [child for child in children if name in child.variables]
                 self.variables[name] = [child.variables[name] for child in having]
-                self.meta[name] = [
-                    meta for child in having if isinstance(meta := child.meta.get(name), dict)
-                ]
+                if any(name in child.meta for child in having):
+                    self.meta[name] = [child.meta.get(name) for child in having]
         else:
             await self._append("".join(child.text[child._birth :] for child in children))
 
@@ -273,8 +269,3 @@ class Execution:
                 "output_token_logprobs": [],
                 **decision.meta,
             }
-
-
-async def gather_release(executions: Sequence[Execution]) -> None:
-    """Release several strands at once."""
-    await asyncio.gather(*(execution.release() for execution in executions))

@@ -1,9 +1,8 @@
 """Statements of a program: immutable values, each its own wire form.
 
 A statement acts on one *sequence* (the token ids so far) and binds variables. Today's statements
-are
-the straight-line ones that an eagerly run function emits one by one; control flow joins them when
-functions are compiled.
+are the straight-line ones that an eagerly run function emits one by one; control flow joins them
+when functions are compiled.
 """
 
 from __future__ import annotations
@@ -131,7 +130,7 @@ class ScopeBegin(Statement, frozen=True, kw_only=True):
 
 
 class ScopeEnd(Statement, frozen=True, kw_only=True):
-    """End of a `ScopeBegin`."""
+    """End of the `ScopeBegin` that was opened last."""
 
     out: str
 

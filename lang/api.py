@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -64,7 +65,8 @@ def gen(
         logprob_start_len: first prompt position that is scored; output only by default.
         top_logprobs_num: alternatives a position.
         return_text_in_logprobs: with the tokens' texts.
-        dtype: `int`, `float`, `bool` or `str`, or their names: the text is one of that type.
+        dtype: `int`, `float`, `bool` or `str`, or their names: the text is one of that type. Goes
+            before `regex`, with a warning.
         choices: options, as in `select`.
         choices_method: as in `select`.
         regex: the text matches it (Python's syntax).
@@ -83,6 +85,8 @@ def gen(
         raise UnsupportedError("stop_regex is not supported yet; use stop or regex")
     stops = (stop,) if isinstance(stop, str) else None if stop is None else tuple(stop)
     if dtype is not None:
+        if regex is not None:
+            warnings.warn("gen has both dtype and regex; regex is ignored", stacklevel=2)
         regex, stops = _typed(dtype, stops)
     given = [
         word
@@ -151,9 +155,13 @@ def select(
 
     Raises:
         ValueError: no options.
+        TypeError: an option that is no text.
     """
     if not choices or isinstance(choices, str):
         raise ValueError(f"select needs a list of options, not {choices!r}")
+    for choice in choices:
+        if not isinstance(choice, str):
+            raise TypeError(f"the options of a select are texts, not {choice!r}; write str(...)")
     return Expr(Select(out=name, choices=tuple(choices), method=choices_method.name))
 
 

@@ -1,7 +1,7 @@
 """Errors that users of the language meet.
 
-TypeError              a function or an expression is put together wrongly (raised where it is
-written) ir.ProgramError        a program does what cannot be done (file and line in the message)
+TypeError              a function or an expression is put together wrongly (raised where it stands)
+ir.ProgramError        a program does what cannot be done (file and line in the message)
 ir.BackendError        the backend failed; `retryable`
 ProgramEndedError      a state is written to after its program ended
 """
@@ -27,4 +27,4 @@ __all__ = [
 
 
 class ProgramEndedError(ProgramError):
-    """`s += ...` after the program has ended."""
+    """`s += ...` after the program has ended or was cancelled, or on a fork that was joined."""

@@ -7,9 +7,9 @@ import contextvars
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -43,6 +43,7 @@ class Function:
                 "and `await f.arun(...)` runs it"
             )
         self.func = func
+        self.signature = signature
         self.arg_names = names[1:]
         self.bound = bound or {}
         update_wrapper(self, func)
@@ -112,27 +113,25 @@ class Function:
         Raises:
             Exception: whatever the body raises, and what it meets when it reads.
         """
-        defaults = _defaults(
-            max_new_tokens=max_new_tokens,
-            n=n,
-            stop=stop,
-            stop_token_ids=stop_token_ids,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            min_p=min_p,
-            frequency_penalty=frequency_penalty,
-            presence_penalty=presence_penalty,
-            ignore_eos=ignore_eos,
-            sampling_seed=sampling_seed,
-        )
-        run = partial(self._begin, defaults, current_backend(backend), args, kwargs)
-        state, body = run(streams=stream, strict=not use_thread)
+        settings = {
+            "max_new_tokens": max_new_tokens,
+            "n": n,
+            "stop": stop,
+            "stop_token_ids": stop_token_ids,
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "min_p": min_p,
+            "frequency_penalty": frequency_penalty,
+            "presence_penalty": presence_penalty,
+            "ignore_eos": ignore_eos,
+            "sampling_seed": sampling_seed,
+            "backend": backend,
+            "use_thread": use_thread,
+        }
+        state, body = self._begin(args, kwargs, settings, streams=stream)
         if stream:
-            context = contextvars.copy_context()
-            threading.Thread(
-                target=lambda: context.run(_quietly, body), name="radixlm-program", daemon=True
-            ).start()
+            _in_thread(body)
         else:
             body()
         return state
@@ -145,13 +144,20 @@ class Function:
         Raises:
             Exception: whatever the body raises, or what stopped the program.
         """
-        start = partial(self.run, *args, stream=stream, **kwargs)
+        settings = {name: kwargs.pop(name) for name in _SETTINGS & kwargs.keys()}
+        begin = partial(self._begin, args, kwargs, settings, streams=stream)
+        state, body = await asyncio.to_thread(begin)  # it may load the shipped model
+        ended = _in_thread(body)
         if stream:
-            return start()
-        state = await asyncio.to_thread(start)
-        await asyncio.to_thread(state.sync)
-        if (error := state.error()) is not None:
-            raise error
+            return state
+        try:
+            await asyncio.wrap_future(ended)
+            await asyncio.wrap_future(state.strand.done)
+        except asyncio.CancelledError as error:
+            state.strand.cancel(error)
+            raise
+        if state.strand.error is not None:
+            raise state.strand.error
         return state
 
     def run_batch(
@@ -181,51 +187,51 @@ class Function:
             TypeError: a set of arguments that does not fit the function.
             Exception: whatever a body raises.
         """
-        unknown = sorted(set(settings) - _SETTINGS)
+        unknown = sorted(set(settings) - _SETTINGS)  # `backend` has a parameter of its own
         if unknown:
             raise TypeError(f"run_batch() has no argument {', '.join(unknown)}")
         batch = [self._arguments(given) for given in batch_kwargs]
-        chosen = current_backend(backend)
+        settings["backend"] = current_backend(backend)
         cores = os.cpu_count() or 1
         threads = (
-            max(MIN_THREADS, THREADS_PER_CPU * cores) if num_threads == "auto" else num_threads
+            max(MIN_THREADS, THREADS_PER_CPU * cores) if num_threads == "auto" else int(num_threads)
         )
-        run = partial(
-            self._run_all, settings=settings, backend=chosen, threads=min(int(threads), len(batch))
-        )
-        if generator_style:
-            chunks = [batch[i : i + GENERATOR_CHUNK] for i in range(0, len(batch), GENERATOR_CHUNK)]
-            return (state for chunk in chunks for state in run(chunk))
-        if not progress_bar:
-            return run(batch)
-        from tqdm.auto import tqdm
-
-        with tqdm(total=len(batch), desc=self.func.__name__, unit="program") as bar:
-            return run(batch, tick=bar.update)
+        chunk = GENERATOR_CHUNK if generator_style else max(1, len(batch))
+        states = self._run_all(batch, settings, min(threads, len(batch)), chunk, progress_bar)
+        return states if generator_style else list(states)
 
     def _run_all(
         self,
         batch: Sequence[dict[str, Any]],
-        *,
         settings: dict[str, Any],
-        backend: Any,
         threads: int,
-        tick: Callable[[], Any] | None = None,
-    ) -> list[ProgramState]:
-        def one(arguments: dict[str, Any]) -> ProgramState:
-            state = self.run(backend=backend, **settings, **arguments)
-            state.sync()
-            if tick is not None:
-                tick()
-            return state
+        chunk: int,
+        progress_bar: bool,
+    ) -> Iterator[ProgramState]:
+        """Yield the states of a batch in order; `chunk` programs are started at a time."""
+        with _progress(self.func.__name__, len(batch)) if progress_bar else nullcontext() as tick:
 
-        if threads <= 1:
-            return [one(arguments) for arguments in batch]
-        with ThreadPoolExecutor(threads, thread_name_prefix="radixlm-batch") as pool:
-            return list(pool.map(one, batch))
+            def one(context: contextvars.Context, arguments: dict[str, Any]) -> ProgramState:
+                state, body = self._begin((), arguments, settings, streams=False)
+                context.run(body)
+                state.sync()
+                if tick is not None:
+                    tick()
+                return state
+
+            for start in range(0, len(batch), chunk):
+                part = batch[start : start + chunk]
+                contexts = [contextvars.copy_context() for _ in part]
+                if threads <= 1:
+                    yield from map(one, contexts, part)
+                else:
+                    with ThreadPoolExecutor(threads, thread_name_prefix="radixlm-batch") as pool:
+                        states = list(pool.map(one, contexts, part))
+                    yield from states
 
     def _arguments(self, given: dict[str, Any] | Sequence[Any]) -> dict[str, Any]:
         if isinstance(given, dict):
+            self._check((), given)
             return given
         free = [name for name in self.arg_names if name not in self.bound]
         if len(given) != len(free):
@@ -235,25 +241,31 @@ class Function:
             )
         return dict(zip(free, given, strict=True))
 
+    def _check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        try:
+            self.signature.bind(None, *args, **{**self.bound, **kwargs})
+        except TypeError as error:
+            raise TypeError(f"{self.func.__name__}() {error}") from None
+
     def _begin(
         self,
-        defaults: Sampling,
-        backend: Any,
         args: Sequence[Any],
         kwargs: dict[str, Any],
+        settings: dict[str, Any],
         *,
         streams: bool,
-        strict: bool,
     ) -> tuple[ProgramState, Callable[[], None]]:
         """Make the state, and the body as something to call."""
-        inspect.signature(self.func).bind(None, *args, **{**self.bound, **kwargs})
+        self._check(args, kwargs)
+        backend = current_backend(settings.get("backend"))
+        defaults = _defaults(settings)
 
         async def start(listener: Listener | None) -> Execution:
             return await Execution.start(
                 await backend.ready(), defaults=defaults, listener=listener
             )
 
-        strand = Strand(start, streams=streams, strict=strict)
+        strand = Strand(start, streams=streams, strict=not settings.get("use_thread", True))
         state = ProgramState(strand)
 
         def body() -> None:
@@ -268,24 +280,47 @@ class Function:
         return state, body
 
 
-_SETTINGS = frozenset(
-    name
+_DEFAULTS = {
+    name: parameter.default
     for name, parameter in inspect.signature(Function.run).parameters.items()
-    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-) - {"stream", "backend"}
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "stream"
+}
+_SETTINGS = frozenset(_DEFAULTS)
 
 
-def _quietly(body: Callable[[], None]) -> None:
-    """Run a body whose caller is gone: the state carries the error to whoever reads it."""
-    with suppress(Exception):
-        body()
-
-
-def _defaults(**said: Any) -> Sampling:
+def _defaults(settings: dict[str, Any]) -> Sampling:
+    said = {**_DEFAULTS, **settings}
     for name in ("stop", "stop_token_ids"):
         value: str | Iterable[Any] | None = said[name]
         said[name] = (value,) if isinstance(value, str) else tuple(value or ())
+    del said["backend"], said["use_thread"]
     return Sampling(**said)
+
+
+def _in_thread(body: Callable[[], None]) -> Future[None]:
+    """Run a body in a thread of its own, with this thread's context variables."""
+    ended: Future[None] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        ended.set_running_or_notify_cancel()
+        try:
+            context.run(body)
+        except BaseException as error:
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    threading.Thread(target=run, name="radixlm-program", daemon=True).start()
+    return ended
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Generator[Callable[[], Any]]:
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=what, unit="program") as bar:
+        yield bar.update
 
 
 def function(func: Callable[..., Any] | None = None, num_api_spec_tokens: int | None = None) -> Any:

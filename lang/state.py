@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from ..ir import loop
@@ -32,9 +32,7 @@ class ProgramState:
     # ---- writing
 
     def __iadd__(self, other: Expr | str) -> ProgramState:
-        expr = as_expr(other)
-        assert expr is not None
-        self._submit(expr.statements, _caller())
+        _append(self.strand, other, _caller())
         return self
 
     def system(self, content: Expr | str | None = None) -> Any:
@@ -54,9 +52,7 @@ class ProgramState:
         begin, end = RoleBegin(role=name), RoleEnd(role=name)
         if content is None:
             return self._around(begin, end, span)
-        expr = as_expr(content)
-        assert expr is not None
-        self._submit((begin, *expr.statements, end), span)
+        _append(self.strand, Expr(begin) + content + Expr(end), span)
         return None
 
     def var_scope(self, name: str) -> Any:
@@ -65,22 +61,18 @@ class ProgramState:
 
     @contextmanager
     def _around(self, begin: Stmt, end: Stmt, span: Span) -> Generator[None]:
-        self._submit((begin,), span)
+        self.strand.execute(begin, span)
         try:
             yield
         finally:
-            self._submit((end,), span)
+            self.strand.execute(end, span)
 
     def set_var(self, name: str, value: Any) -> None:
         """Bind a plain value."""
-        self._submit((Let(out=name, value=value),), _caller())
+        self.strand.execute(Let(out=name, value=value), _caller())
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._submit((Let(out=name, value=value),), _caller())
-
-    def _submit(self, statements: Iterable[Stmt], span: Span) -> None:
-        for statement in statements:
-            self.strand.execute(statement, span)
+        self.strand.execute(Let(out=name, value=value), _caller())
 
     # ---- forking
 
@@ -89,14 +81,21 @@ class ProgramState:
 
         `position_ids_offset` is accepted for SGLang's sake and has no effect.
         """
+        return self._fork(size, _caller())
+
+    def copy(self, position_ids_offset: list[int] | None = None) -> Any:
+        """A fork of one as a `with` block, joined at its end."""
+        return self._copied(_caller())
+
+    def _fork(self, size: int, span: Span) -> StateGroup:
         if size < 1:
             raise ValueError(f"a fork needs at least one branch, not {size}")
-        return StateGroup([ProgramState(child) for child in self.strand.fork(size)], self)
+        strands = self.strand.fork(size, span)
+        return StateGroup([ProgramState(strand) for strand in strands], self)
 
     @contextmanager
-    def copy(self, position_ids_offset: list[int] | None = None) -> Generator[ProgramState]:
-        """A fork of one, joined at the end of the `with` block."""
-        group = self.fork(1, position_ids_offset)
+    def _copied(self, span: Span) -> Generator[ProgramState]:
+        group = self._fork(1, span)
         try:
             yield group[0]
         finally:
@@ -122,9 +121,8 @@ class ProgramState:
         """
         if name not in self.strand.variables:
             return None
-        self.strand.read(name)
-        execution = self.strand.wait()
-        return None if execution is None else execution.meta.get(name)
+        self.strand.read(name, _caller())
+        return self.strand.meta(name)
 
     def text(self) -> str:
         """Wait for everything so far and return the whole text."""
@@ -134,7 +132,7 @@ class ProgramState:
     def messages(self) -> list[dict[str, Any]]:
         """Wait for everything so far and return the turns as `{"role", "content"}`."""
         execution = self.strand.wait()
-        return [] if execution is None else execution.messages
+        return [] if execution is None else [dict(message) for message in execution.messages]
 
     def sync(self) -> None:
         """Wait for everything so far."""
@@ -175,9 +173,10 @@ class ProgramState:
             yield (text, meta) if return_meta_data else text
             return
         empty = True
-        async for piece in loop.iterate_async(self.strand.pieces(var_name)):
-            empty = False
-            yield (piece.text, piece.meta) if return_meta_data else piece.text
+        async with aclosing(loop.iterate_async(self.strand.pieces(var_name))) as pieces:
+            async for piece in pieces:
+                empty = False
+                yield (piece.text, piece.meta) if return_meta_data else piece.text
         if empty:
             yield ("", None) if return_meta_data else ""
 
@@ -212,16 +211,17 @@ class StateGroup:
         self, other: Expr | str | list[Expr | str] | Callable[[int], Expr | str]
     ) -> StateGroup:
         """Append to every branch: one expression for all, a list of one each, or `f(index)`."""
+        span = _caller()
         if callable(other):
             items = [other(index) for index in range(len(self._states))]
-        elif isinstance(other, str | Expr):
-            items = [other] * len(self._states)
+        elif isinstance(other, list | tuple):
+            items = list(other)
         else:
-            items = other
+            items = [other] * len(self._states)
         if len(items) != len(self._states):
             raise ValueError(f"{len(items)} items for a fork of {len(self._states)} branches")
         for state, item in zip(self._states, items, strict=True):
-            state += item
+            _append(state.strand, item, span)
         return self
 
     def join(self, mode: JoinMode = "gather_variable") -> None:
@@ -233,6 +233,13 @@ class StateGroup:
         if mode not in ("gather_variable", "concate_and_append"):
             raise ValueError(f"no join mode {mode!r}; use gather_variable or concate_and_append")
         self._parent.strand.join([state.strand for state in self._states], mode)
+
+
+def _append(strand: Strand, content: Expr | str, span: Span) -> None:
+    expr = as_expr(content)
+    assert expr is not None
+    for statement in expr.statements:
+        strand.execute(statement, span)
 
 
 def _caller(depth: int = 1) -> Span:

@@ -3,21 +3,25 @@
 The body of a program runs in an ordinary thread and only enqueues; a task on the private loop
 executes. So several statements can be pending while the body goes on, and the body waits only where
 it reads a variable. A strand that fails runs nothing more: every later read meets its error.
+
+Whether a strand is open and what stands in its queue change together, under a lock, so each work
+that was accepted is answered: nothing can come to stand behind the mark that ends the queue.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ..ir.loop import background_loop, submit
 from ..ir.machine import Execution, Piece
 from ..ir.nodes import NOWHERE, JoinMode, ScopeBegin, Span, Stmt
-from .errors import ProgramEndedError, UnboundVariableError
+from .errors import BackendError, ProgramEndedError, UnboundVariableError
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +37,7 @@ class Strand:
         variables: a future for every variable that an enqueued statement binds.
         error: what ended the strand early.
         streams: whether text is fed to readers as it comes.
+        done: a future of the moment when everything has run and the sequence is released.
     """
 
     def __init__(
@@ -46,16 +51,20 @@ class Strand:
         self.variables: dict[str, Future[Any]] = dict(variables or {})
         self.error: Exception | None = None
         self.streams = streams
+        self.done: Future[None] = _promise()
         self._strict = strict
-        self._children: list[Strand] = []
+        self._lock = threading.RLock()
+        self._open = True
+        self._children: set[Strand] = set()  # forked, and not joined yet
         self._execution: Execution | None = None
-        self._ended = False
         self._pieces: list[Piece] = []
         self._changed = asyncio.Event()
         self._queue: asyncio.Queue[tuple[Callable[[Execution], Awaitable[Any]], Future[Any]] | None]
         self._queue = asyncio.Queue()
+        self._cancelled = False  # both belong to the loop
+        self._task: asyncio.Task[None] | None = None
         self._loop = background_loop()
-        self._done: Future[None] = submit(self._work(start))
+        submit(self._work(start))
 
     # ---- from the program's thread
 
@@ -64,39 +73,45 @@ class Strand:
         out: str | None = getattr(statement, "out", None)
 
         async def work(execution: Execution) -> Any:
-            try:
+            with _blame("statement", span):
                 await execution.execute(statement, span)
-            except Exception as error:
-                if span.line:
-                    error.add_note(f"in the statement at {span.file}:{span.line}")
-                raise
             return None if out is None else execution.variables.get(out)
 
-        result = self._enqueue(work)
-        if out is not None and not isinstance(statement, ScopeBegin):
-            self.variables[out] = result
+        result = self._enqueue(work, None if isinstance(statement, ScopeBegin) else out)
         if self._strict:
             result.result()
 
-    def fork(self, count: int) -> list[Strand]:
+    def fork(self, count: int, span: Span = NOWHERE) -> list[Strand]:
         """Enqueue a fork; the new strands may be written to at once."""
 
         async def work(execution: Execution) -> list[Execution]:
-            return await execution.fork(count)
-
-        made = self._enqueue(work)
+            with _blame("fork", span):
+                return await execution.fork(count)
 
         def start_of(index: int) -> Start:
-            async def start(_: Listener | None) -> Execution:
-                return (await asyncio.wrap_future(made))[index]
+            async def start(listener: Listener | None) -> Execution:
+                execution = (await asyncio.wrap_future(made))[index]
+                execution.listener = listener
+                if listener is not None and execution.text:
+                    listener(Piece(execution.text))
+                return execution
 
             return start
 
-        children = [
-            Strand(start_of(index), variables=self.variables, strict=self._strict)
-            for index in range(count)
-        ]
-        self._children.extend(children)
+        with self._lock:
+            made = self._enqueue(work)
+            children = [
+                Strand(
+                    start_of(index),
+                    variables=self.variables,
+                    streams=self.streams,
+                    strict=self._strict,
+                )
+                for index in range(count)
+            ]
+            self._children.update(children)
+        if self._strict:
+            made.result()
         return children
 
     def join(self, children: Sequence[Strand], mode: JoinMode) -> None:
@@ -114,8 +129,12 @@ class Strand:
             for name in names:
                 if name not in self.variables:
                     self.variables[name] = _item_of(result, name)
+        with self._lock:
+            self._children.difference_update(children)
         for child in children:
             child.end()
+        if self._strict:
+            result.result()
 
     def drained(self) -> Future[Execution]:
         """A future of the execution, done when everything enqueued so far has run."""
@@ -127,24 +146,36 @@ class Strand:
 
     def wait(self) -> Execution | None:
         """Wait for everything enqueued so far; return the execution, None if it never began."""
-        if self._ended:
-            wait_for([self._done])
-        else:
-            self.drained().exception()
+        try:
+            everything: Future[Any] = self.drained()
+        except ProgramEndedError:
+            everything = self.done
+        everything.exception()
         return self._execution
 
+    def meta(self, name: str) -> Any:
+        """What the machine noted about a variable whose value is there."""
+        return None if self._execution is None else self._execution.meta.get(name)
+
     def end(self) -> None:
-        """Say that nothing more will be enqueued. May be said again."""
-        if not self._ended:
-            self._ended = True
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, None)
+        """Say that nothing more will be enqueued, here or in a fork. May be said again."""
+        with self._lock:
+            if self._open:
+                self._open = False
+                self._loop.call_soon_threadsafe(self._queue.put_nowait, None)
+                for child in self._children:
+                    child.end()
 
     def cancel(self, error: BaseException) -> None:
-        """Stop at once: the statement that runs is abandoned, the pending ones never run."""
-        self._ended = True
-        if self.error is None and isinstance(error, Exception):
-            self.error = error
-        self._done.cancel()
+        """Stop at once, forks too: what runs is abandoned, what is pending never runs."""
+        with self._lock:
+            self._open = False
+            if self.error is None and not self.done.done():
+                stopped = ProgramEndedError("the program was cancelled")
+                self.error = error if isinstance(error, Exception) else stopped
+            self._loop.call_soon_threadsafe(self._abandon)
+            for child in self._children:
+                child.cancel(error)
 
     def read(self, name: str, span: Span = NOWHERE) -> Any:
         """Wait for a variable and return its value.
@@ -155,14 +186,22 @@ class Strand:
         """
         future = self.variables.get(name)
         if future is None:
-            raise UnboundVariableError(name, bound=self.variables, span=span)
+            raise UnboundVariableError(name, bound=list(self.variables), span=span)
         return future.result()
 
-    def _enqueue(self, work: Callable[[Execution], Awaitable[T]]) -> Future[T]:
-        if self._ended:
-            raise ProgramEndedError("the program has ended; nothing can be appended to it any more")
-        result: Future[T] = Future()
-        self._loop.call_soon_threadsafe(self._queue.put_nowait, (work, result))
+    def _enqueue(
+        self, work: Callable[[Execution], Awaitable[T]], out: str | None = None
+    ) -> Future[T]:
+        result: Future[T] = _promise()
+        with self._lock:
+            if not self._open:
+                raise ProgramEndedError(
+                    "this state has ended (its program returned, or its fork was joined); "
+                    "nothing can be appended to it any more"
+                )
+            if out is not None:
+                self.variables[out] = result
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, (work, result))
         return result
 
     # ---- on the private loop
@@ -182,11 +221,14 @@ class Strand:
                 if name is None or piece.name == name:
                     yield piece
             awaited = self.variables.get(name) if name is not None else None
+            if awaited is not None and awaited.done():
+                awaited.result()
+                return
             if self.error is not None:
                 raise self.error
-            if self._done.done() or (awaited is not None and awaited.done()):
+            if self.done.done():
                 return
-            await changed.wait()
+            await changed.wait()  # at once if something came while the reader was busy
 
     def _push(self, piece: Piece) -> None:
         self._pieces.append(piece)
@@ -196,54 +238,95 @@ class Strand:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
+    def _abandon(self) -> None:
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+
     async def _work(self, start: Start) -> None:
+        self._task = asyncio.current_task()
+        try:
+            if not self._cancelled:
+                await self._feed(start)
+        except asyncio.CancelledError:
+            pass  # `cancel` was called; whoever waits is answered below
+        finally:
+            self._task = None
+            self._answer_rest()
+            await self._release()
+            self.done.set_result(None)
+            self._wake()
+
+    async def _feed(self, start: Start) -> None:
         try:
             self._execution = await start(self._push if self.streams else None)
         except Exception as error:
             self._fail(error)
-        try:
-            while (item := await self._queue.get()) is not None:
-                await self._run(*item)
-                self._wake()
-        finally:
-            self._ended = True
-            self._answer_rest()
-            for child in self._children:
-                child.end()
-            if self._execution is not None:
-                await self._execution.release()
-            # Readers look once more when this task, and with it the future, is done.
-            self._loop.call_soon(lambda: self._loop.call_soon(self._wake))
+        while (item := await self._queue.get()) is not None:
+            await self._run(*item)
+            self._wake()
 
     async def _run(self, work: Callable[[Execution], Awaitable[Any]], result: Future[Any]) -> None:
-        if self.error is None and self._execution is not None:
-            try:
-                result.set_result(await work(self._execution))
-                return
-            except Exception as error:
-                self._fail(error)
-            except BaseException:
-                result.set_exception(ProgramEndedError("the program was cancelled"))
+        if self.error is not None or self._execution is None:
+            result.set_exception(self.error)
+            return
+        try:
+            value = await work(self._execution)
+        except asyncio.CancelledError:
+            if self._cancelled:
+                result.set_exception(self.error)
                 raise
-        result.set_exception(self.error)
+            self._fail(BackendError("the backend abandoned the call"))
+            result.set_exception(self.error)
+        except Exception as error:
+            self._fail(error)
+            result.set_exception(error)
+        else:
+            result.set_result(value)
 
     def _answer_rest(self) -> None:
         while not self._queue.empty():
             item = self._queue.get_nowait()
             if item is not None:
-                item[1].set_exception(self.error or ProgramEndedError("the program was cancelled"))
+                item[1].set_exception(self.error)
+
+    async def _release(self) -> None:
+        if self._execution is not None:
+            try:
+                await self._execution.release()
+            except Exception as error:  # the results are there all the same
+                logger.warning("a sequence could not be released: %s", error)
 
     def _fail(self, error: Exception) -> None:
-        self.error = error
+        if self.error is None:
+            self.error = error
         if not error.__dict__.get("radixlm_logged"):  # it passes from a branch to its parent: once
             error.__dict__["radixlm_logged"] = True
             logger.warning("a program stopped: %s", error)
         self._wake()
 
 
+@contextmanager
+def _blame(what: str, span: Span) -> Generator[None]:
+    """Note on an error that passes which line of the user's it comes from."""
+    try:
+        yield
+    except Exception as error:
+        if span.line:
+            error.add_note(f"in the {what} at {span.file}:{span.line}")
+        raise
+
+
+def _promise() -> Future[Any]:
+    """A future that can't be cancelled: who gives up waiting for it keeps nobody else waiting."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
 def _item_of(result: Future[dict[str, Any]], name: str) -> Future[Any]:
     """The future of one entry of a future mapping."""
-    item: Future[Any] = Future()
+    item: Future[Any] = _promise()
 
     def copy(done: Future[dict[str, Any]]) -> None:
         error = done.exception()

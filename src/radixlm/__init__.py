@@ -39,21 +39,24 @@ from .lang.choices import (
     token_length_normalized,
     unconditional_likelihood_normalized,
 )
+from .lang.errors import ProgramEndedError
 from .lang.function import Function, function
 from .lang.state import ProgramState
 
 if TYPE_CHECKING:
     from .lang.backends.endpoint import RuntimeEndpoint
+    from .lang.backends.scripted import ScriptedBackend
     from .lang.backends.server_process import Runtime
     from .runtime.offline import Engine
 
 __version__ = "0.1.0"
 
-# Names whose modules import torch or an HTTP client: loaded when they are first used.
+# Names that few programs need or whose modules import torch: loaded when they are first used.
 _LAZY = {
     "Engine": "radixlm.runtime.offline",
     "Runtime": "radixlm.lang.backends.server_process",
     "RuntimeEndpoint": "radixlm.lang.backends.endpoint",
+    "ScriptedBackend": "radixlm.lang.backends.scripted",
 }
 
 
@@ -72,11 +75,13 @@ __all__ = [
     "Engine",
     "Function",
     "GrammarError",
+    "ProgramEndedError",
     "ProgramError",
     "ProgramState",
     "RoleError",
     "Runtime",
     "RuntimeEndpoint",
+    "ScriptedBackend",
     "UnboundVariableError",
     "UnsupportedError",
     "__version__",
