@@ -68,7 +68,11 @@ def _serve(options: argparse.Namespace) -> int:
     level = server.log_level.upper()
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.environ["RADIXLM_LOG_LEVEL"] = level  # for the scheduler process
-    engine = engine_config(**{k: v for k, v in given.items() if k not in own})
+    try:
+        engine = engine_config(**{k: v for k, v in given.items() if k not in own})
+    except msgspec.ValidationError as error:
+        print(f"radixlm: {error}", file=sys.stderr)
+        return 2
     return run_server(engine, server)
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+
+AtLeast0 = Annotated[int, msgspec.Meta(ge=0)]
+AtLeast1 = Annotated[int, msgspec.Meta(ge=1)]
+AtLeast2 = Annotated[int, msgspec.Meta(ge=2)]
 
 SHIPPED_MODEL = Path(__file__).resolve().parent / "shipped"
 
@@ -15,7 +20,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     model_path: str = str(SHIPPED_MODEL)
     tokenizer_path: str | None = None  # None: the model's folder
     served_model_name: str | None = None  # None: the model's path, or "radixlm-shipped"
-    context_length: int | None = None  # tokens; None: what the checkpoint says
+    context_length: AtLeast1 | None = None  # tokens; None: what the checkpoint says
     dtype: str = "auto"  # auto | float32 | bfloat16 | float16
     device: str = "auto"  # auto | cpu | cuda
 
@@ -23,10 +28,10 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
 class CacheConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Size and policy of the KV pool and its radix tree."""
 
-    max_total_tokens: int | None = None  # slots of the pool; None: from `pool_bytes`
+    max_total_tokens: AtLeast2 | None = None  # slots of the pool; None: from `pool_bytes`
     pool_bytes: int = 1 << 30  # a bound for the pool on a CPU
     mem_fraction_static: float = 0.85  # of an accelerator's memory that the weights leave free
-    page_size: int = 1  # tokens
+    page_size: AtLeast1 = 1  # tokens
     eviction_policy: str = "lru"
     disable_radix_cache: bool = False
 
@@ -34,10 +39,10 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True):
 class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of the queue and of one pass through the model."""
 
-    max_running_requests: int = 256
-    max_queued_requests: int = 10_000
+    max_running_requests: AtLeast1 = 256
+    max_queued_requests: AtLeast0 = 10_000
     chunked_prefill_size: int = 2048  # tokens of one pass; -1: prompts are never cut
-    max_input_tokens: int | None = None  # None: the context length less one
+    max_input_tokens: AtLeast1 | None = None  # None: the context length less one
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +82,7 @@ def engine_config(**settings: object) -> EngineConfig:
 
     Raises:
         TypeError: a name that no part of the configuration has; the message lists them all.
-        msgspec.ValidationError: a value of the wrong type, named by its path.
+        msgspec.ValidationError: a value of the wrong type or out of range, named by its path.
     """
     parts: dict[str, dict[str, object]] = {"model": {}, "cache": {}, "schedule": {}}
     owners = {"model": ModelConfig, "cache": CacheConfig, "schedule": ScheduleConfig}

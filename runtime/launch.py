@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from .config import EngineConfig
 from .desk.desk import Desk
 from .ipc import DeskEnd, Wire
 from .scheduler.process import Order, serve
-from .tokenizer import load_tokenizer
+from .tokenizer import check_folder, load_tokenizer
 
 CLOSE_TIMEOUT_S = 10.0
 
@@ -67,8 +68,9 @@ class ProcessHandle:
         )
         order = msgspec.msgpack.encode(Order(config, wire))
         assert self._process.stdin is not None
-        self._process.stdin.write(len(order).to_bytes(4, "big") + order)
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it died at once: whoever watches it will say so
+            self._process.stdin.write(len(order).to_bytes(4, "big") + order)
+            self._process.stdin.flush()
 
     @property
     def pid(self) -> int:
@@ -81,12 +83,15 @@ class ProcessHandle:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return False
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
         return True
 
     def kill(self) -> None:
         """See `SchedulerHandle`."""
         self._process.kill()
-        self._process.wait()
+        self.join(CLOSE_TIMEOUT_S)
 
 
 class Launched:
@@ -104,13 +109,18 @@ class Launched:
             await asyncio.sleep(0.25)
         self.desk.fail("its process ended unexpectedly")
 
-    async def close(self) -> None:
-        """Close the desk, end the scheduler and remove its sockets."""
+    async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Close the desk, end the scheduler and remove its sockets.
+
+        A scheduler process that has not ended by itself after `timeout_s` is killed.
+        """
         self._watcher.cancel()
-        await self.desk.close()
-        if not await self._ended_within(CLOSE_TIMEOUT_S):
-            self.handle.kill()
-        self._wire.remove()
+        try:
+            await self.desk.close()
+            if not await self._ended_within(timeout_s):
+                self.handle.kill()
+        finally:
+            self._wire.remove()
 
     async def _ended_within(self, timeout_s: float) -> bool:
         # Polled: at interpreter exit, where this runs too, no thread can be started any more.
@@ -127,16 +137,29 @@ async def launch(config: EngineConfig) -> Launched:
     Raises:
         ModelLoadError: the model or its tokenizer cannot be loaded; nothing is left running.
     """
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-    wire = Wire.between_threads() if config.in_process else Wire.between_processes()
-    desk = Desk(DeskEnd(wire, context), config)
-    handle: SchedulerHandle = (
-        ThreadHandle(config, wire, context) if config.in_process else ProcessHandle(config, wire)
-    )
-    launched = Launched(desk, handle, wire)
+    check_folder(config.model.model_path)  # before a process is started for nothing
+    launched = await _start(config, zmq.Context.instance())
     try:
-        await desk.start(lambda: load_tokenizer(config.model))
+        await launched.desk.start(lambda: load_tokenizer(config.model))
     except BaseException:
-        await launched.close()
+        await launched.close(0)  # it may be in the middle of loading: nothing to wait for
         raise
     return launched
+
+
+async def _start(config: EngineConfig, context: zmq.Context[zmq.Socket[bytes]]) -> Launched:
+    wire = Wire.between_threads() if config.in_process else Wire.between_processes()
+    desk: Desk | None = None
+    try:
+        desk = Desk(DeskEnd(wire, context), config)
+        handle: SchedulerHandle = (
+            ThreadHandle(config, wire, context)
+            if config.in_process
+            else ProcessHandle(config, wire)
+        )
+    except BaseException:
+        if desk is not None:
+            await desk.close()
+        wire.remove()
+        raise
+    return Launched(desk, handle, wire)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NewType
 
 import msgspec
@@ -115,8 +116,11 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
             (
                 "logit_bias",
                 self.logit_bias,
-                all(0 <= token < vocab_size for token in self.logit_bias),
-                f"a map from ids below the vocabulary's {vocab_size}",
+                all(
+                    0 <= token < vocab_size and isfinite(bias)
+                    for token, bias in self.logit_bias.items()
+                ),
+                f"a map from ids below the vocabulary's {vocab_size} to finite numbers",
             ),
             (
                 "sampling_seed",
@@ -166,10 +170,9 @@ def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> Sampli
         values["stop"] = (values["stop"],)
     if isinstance(values.get("stop_token_ids"), int):
         values["stop_token_ids"] = (values["stop_token_ids"],)
-    if "stop_token_ids" in values:
-        values["stop_token_ids"] = [t for t in values["stop_token_ids"] if t is not None]
-    if "stop" in values:
-        values["stop"] = [text for text in values["stop"] if text]
+    for name in ("stop", "stop_token_ids"):  # nulls and empty strings in them mean nothing
+        if isinstance(values.get(name), list | tuple):
+            values[name] = [item for item in values[name] if item not in (None, "")]
     if "logit_bias" in values and isinstance(values["logit_bias"], Mapping):
         values["logit_bias"] = _token_keys(values["logit_bias"])
     if not isinstance(values.get("json_schema", ""), str):  # a dict or a pydantic model class
@@ -183,5 +186,5 @@ def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> Sampli
 def _token_keys(bias: Mapping[Any, Any]) -> dict[int, Any]:
     try:
         return {int(token): value for token, value in bias.items()}
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"logit_bias: a key is no token id: {error}") from error

@@ -21,6 +21,7 @@ from .web.app import make_app
 
 logger = logging.getLogger(__name__)
 
+CUT_OFF_S = 1.0  # for handlers that are still at it after the time to drain
 # Of generation_config.json, what the OpenAI routes take as the model's defaults.
 DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
@@ -41,12 +42,21 @@ async def _serve(engine: EngineConfig, server: ServerConfig) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     if os.environ.get("RADIXLM_EXIT_WITH_STDIN"):  # the starter's end closes the pipe
-        loop.add_reader(sys.stdin, stop.set)
-    launched = await launch(engine)
+        loop.add_reader(sys.stdin, _stdin_ended, loop, stop)
+    launching = asyncio.create_task(launch(engine))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([launching, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not launching.done():  # told to end before it was ready
+        launching.cancel()
+        await asyncio.gather(launching, return_exceptions=True)
+        return 0
+    launched = launching.result()
     try:
         app = make_app(launched.desk, server, sampling_defaults(engine.model.model_path))
         # A handler whose client is gone is cancelled, and its requests with it.
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=CUT_OFF_S
+        )
         await runner.setup()
         try:
             site = web.TCPSite(runner, server.host, server.port)
@@ -66,15 +76,18 @@ async def _serve(engine: EngineConfig, server: ServerConfig) -> int:
                 flush=True,
             )
             lost = asyncio.create_task(launched.desk.lost.wait())
-            await asyncio.wait(
-                [lost, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait([lost, stopping], return_when=asyncio.FIRST_COMPLETED)
             await _drain(app, server.drain_timeout_s)
             return 1 if lost.done() else 0
         finally:
             await runner.cleanup()
     finally:
         await launched.close()
+
+
+def _stdin_ended(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    loop.remove_reader(sys.stdin)
+    stop.set()
 
 
 async def _drain(app: web.Application, timeout_s: float) -> None:

@@ -37,7 +37,12 @@ class Tokenizer:
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Return the ids of `text`; special tokens written in it are recognised."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        try:
+            ids: list[int] = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        except (UnicodeEncodeError, TypeError) as error:
+            raise InvalidRequestError(
+                f"the text cannot be tokenised; does it hold a lone surrogate? {error}"
+            ) from error
         return ids
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
@@ -58,7 +63,7 @@ class Tokenizer:
         tools: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
-        **variables: Any,
+        variables: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Return the ids of a conversation written by the model's chat template (sandboxed jinja).
 
@@ -75,7 +80,7 @@ class Tokenizer:
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt and not continue_final_message,
                 continue_final_message=continue_final_message,
-                **variables,
+                **(variables or {}),
             )
         except Exception as error:  # whatever a template raises, it is about these messages
             raise InvalidRequestError(
@@ -159,6 +164,16 @@ def _split_between(between: str, user_prefix: str, assistant_suffix: str) -> tup
     return (between[:at], between[at:]) if at >= 0 else ("", between)
 
 
+def check_folder(path: str) -> None:
+    """Make sure that `path` can be a checkpoint.
+
+    Raises:
+        ModelLoadError: it is no folder.
+    """
+    if not Path(path).is_dir():
+        raise ModelLoadError(f"no folder {path!r}; give the folder of a Hugging Face checkpoint")
+
+
 def load_tokenizer(config: ModelConfig) -> Tokenizer:
     """Load the tokenizer of a checkpoint.
 
@@ -166,8 +181,7 @@ def load_tokenizer(config: ModelConfig) -> Tokenizer:
         ModelLoadError: the folder is missing, or holds no tokenizer that can be read.
     """
     path = config.tokenizer_path or config.model_path
-    if not Path(path).is_dir():
-        raise ModelLoadError(f"no folder {path!r}; give the folder of a Hugging Face checkpoint")
+    check_folder(path)
     from transformers import AutoTokenizer
 
     try:

@@ -37,6 +37,7 @@ from .streams import Stream, closed_error
 
 # Prompts shorter than this are not worth a pass of their own before they are shared.
 MIN_SHARED_TOKENS = 32
+MAX_TOP_LOGPROBS = 1024  # each is sent for each position
 
 
 class Desk:
@@ -46,6 +47,7 @@ class Desk:
         self.config = config
         self._end = end
         self._streams: dict[RequestId, Stream] = {}
+        self._names: set[str] = set()  # of the streams, as their senders chose them
         self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._call_ids = itertools.count()
         self._random = random.Random(config.random_seed)
@@ -93,11 +95,12 @@ class Desk:
         if self._closed is not None:
             raise closed_error(self._closed)
         self.verify(tokens, sampling, logprobs)
-        request_id = RequestId(rid or uuid.uuid4().hex)
-        if request_id in self._streams:
-            raise InvalidRequestError(
-                f"Duplicate request ID detected: {request_id!r} is still running"
-            )
+        name = rid or uuid.uuid4().hex
+        if name in self._names:
+            raise InvalidRequestError(f"Duplicate request ID detected: {name!r} is still running")
+        # On the wire each sequence has an id of its own: late news of one that was aborted must
+        # not reach the next that bears its name.
+        request_id = RequestId(f"{next(self._call_ids)}")
         submit = Submit(
             rid=request_id,
             tokens=list(tokens),
@@ -110,13 +113,18 @@ class Desk:
             namespace=namespace,
             priority=priority,
         )
-        stream = Stream(submit, self.tokenizer)
+        try:
+            self._end.send(submit)
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise InvalidRequestError(f"the request cannot be sent on: {error}") from error
+        stream = Stream(submit, self.tokenizer, name)
         self._streams[request_id] = stream
-        self._end.send(submit)
+        self._names.add(name)
         try:
             yield stream
         finally:
             del self._streams[request_id]
+            self._names.discard(name)
             if stream.finish is None and self._closed is None:
                 self._end.send(Abort(rid=request_id, quiet=True))
 
@@ -151,9 +159,23 @@ class Desk:
             raise InvalidRequestError(
                 f"token id {bad} is not in the vocabulary of {self.model.vocab_size}"
             )
-        if logprobs is not None and logprobs.start > count:
+        if logprobs is not None:
+            self._verify_logprobs(logprobs, count)
+
+    def _verify_logprobs(self, logprobs: LogprobRequest, count: int) -> None:
+        size = self.model.vocab_size
+        if not -1 <= logprobs.start <= count:
             raise InvalidRequestError(
-                f"logprob_start_len is {logprobs.start}, beyond the prompt's {count} tokens"
+                f"logprob_start_len is {logprobs.start}, beyond the prompt's {count} tokens; it "
+                "must be a position of the prompt, or -1 for the output alone"
+            )
+        if not 0 <= logprobs.top <= MAX_TOP_LOGPROBS:
+            raise InvalidRequestError(
+                f"top_logprobs_num is {logprobs.top}; it must be between 0 and {MAX_TOP_LOGPROBS}"
+            )
+        if not all(0 <= token < size for token in logprobs.token_ids):
+            raise InvalidRequestError(
+                f"token_ids_logprob must be ids below the vocabulary's {size}"
             )
 
     async def finish(self, stream: Stream) -> Stream:
@@ -176,10 +198,15 @@ class Desk:
 
         They end with `finish_reason` "abort" and the text they have.
         """
-        rids = [rid for rid in self._streams if prefix is None or rid.startswith(prefix)]
-        for rid in rids:
-            self._end.send(Abort(rid=rid))
-        return len(rids)
+        found = [
+            rid
+            for rid, stream in self._streams.items()
+            if prefix is None or stream.name.startswith(prefix)
+        ]
+        if self._closed is None:
+            for rid in found:
+                self._end.send(Abort(rid=rid))
+        return len(found)
 
     @property
     def open_requests(self) -> int:

@@ -1,9 +1,8 @@
 """Tokens to text as they come.
 
 A token may end inside a character (byte-level vocabularies), and how a token is written can depend
-on
-its neighbour (SentencePiece spaces). So a short window of tokens is decoded twice, with and without
-the new ones, and text is let out once it no longer ends in an unfinished character.
+on its neighbour (SentencePiece spaces). So a short window of tokens is decoded twice, with and
+without the new ones, and text is let out once it no longer ends in an unfinished character.
 Source: the two-offset method of text-generation-inference.
 """
 
@@ -31,6 +30,7 @@ class Detokenizer:
         self._shown = 0  # tokens of the window before this one are in `text`
         self.text = ""
         self.ends: list[int] = []
+        self._open: int | None = None  # the first token of a character that is not complete
 
     def feed(self, token: int) -> None:
         """Take the next token."""
@@ -41,8 +41,14 @@ class Detokenizer:
             self.text += after[len(before) :]
             self._window, self._shown = self._shown, len(self._ids)
             self.ends.append(len(self.text))
+            if self._open is not None:  # its tokens are of use only together
+                for index in range(self._open, len(self.ends)):
+                    self.ends[index] = len(self.text)
+                self._open = None
         else:
             pending = len(after) > len(before)
+            if pending and self._open is None:
+                self._open = len(self.ends)
             self.ends.append(len(self.text) + (1 if pending else 0))
 
     def finish(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -142,7 +142,7 @@ async def generate(desk: Desk, order: Order) -> Result | list[Result]:
 
 async def generate_stream(
     desk: Desk, order: Order, *, incremental: bool = False
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """Run an order and yield each sequence's progress.
 
     Chunks hold everything so far or, with `incremental`, only what is new. The chunks of a list
@@ -173,6 +173,8 @@ async def generate_stream(
         finally:
             for task in waiting:
                 task.cancel()
+            # Awaited, so that nothing is left of them, nor an error that nobody has looked at.
+            await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def result_of(stream: Stream, *, with_text: bool = False) -> Result:
@@ -253,6 +255,9 @@ def _prompts(desk: Desk, request: GenerateRequest) -> tuple[list[list[int]], boo
     else:
         ids: list[Any] = request.input_ids or []
         is_batch = bool(ids) and isinstance(ids[0], list)
+        kind = list if is_batch else int
+        if not all(isinstance(item, kind) for item in ids):
+            raise InvalidRequestError("input_ids must be a list of ids, or a list of such lists")
         prompts = ids if is_batch else [ids]
     if not prompts:
         raise InvalidRequestError("the batch of prompts is empty")
@@ -298,6 +303,10 @@ def _logprobs(
     ids: Any = request.token_ids_logprob or []
     if ids and isinstance(ids[0], list):
         ids = _pick(ids, index, count, "token_ids_logprob")
+    if not isinstance(ids, list) or not all(isinstance(token, int) for token in ids):
+        raise InvalidRequestError(
+            "token_ids_logprob must be a list of ids, or a list of such lists"
+        )
     start = _pick(request.logprob_start_len, index, count, "logprob_start_len")
     top = _pick(request.top_logprobs_num, index, count, "top_logprobs_num")
     return LogprobRequest(start=-1 if start is None else start, top=top or 0, token_ids=tuple(ids))

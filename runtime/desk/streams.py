@@ -15,7 +15,6 @@ from ..errors import (
     QueueFullError,
 )
 from ..messages import Delta, Finish, Submit, TopLogprobs, Usage
-from ..request import RequestId
 from ..tokenizer import Tokenizer
 from .detokenize import Detokenizer
 from .stops import find_stop, held_back
@@ -45,6 +44,7 @@ class Stream:
 
     submit: Submit
     tokenizer: Tokenizer
+    name: str  # the request id that whoever sent it knows
     created: float = field(default_factory=time.monotonic)
     usage: Usage | None = None
     finish: Finish | None = None
@@ -68,11 +68,6 @@ class Stream:
         )
         self._stops = sampling.stop
 
-    @property
-    def rid(self) -> RequestId:
-        """The sequence's own id."""
-        return self.submit.rid
-
     def feed(self, delta: Delta) -> bool:
         """Take news from the scheduler.
 
@@ -85,12 +80,13 @@ class Stream:
         self.usage = delta.usage or self.usage
         cut = False
         for index, token in enumerate(delta.tokens):
+            before = len(self._detokenizer.text)
             self._take(token)
             is_last = index == len(delta.tokens) - 1
             # A length finish in the same step wins over the stop string, which then stays in the
             # text.
             if self._stops and not (is_last and delta.finish is not None):
-                cut = self._check_stops()
+                cut = self._check_stops(before)
             if cut:
                 self._drop_beyond(len(self.tokens))
                 break
@@ -151,10 +147,9 @@ class Stream:
         self.input_top.extend(delta.input_top_logprobs or ())
         self.input_ids.extend(delta.input_id_logprobs or ())
 
-    def _check_stops(self) -> bool:
+    def _check_stops(self, before: int) -> bool:
+        """Look for a stop string that ends beyond the first `before` characters."""
         text = self._detokenizer.text
-        ends = self._detokenizer.ends
-        before = ends[-2] if len(ends) > 1 else 0
         longest = max(len(stop) for stop in self._stops)
         found = find_stop(text, self._stops, start=before - longest + 1)
         if found is None:
@@ -184,13 +179,13 @@ def closed_error(reason: str) -> EngineClosedError:
     return EngineClosedError(f"the scheduler has ended: {reason}")
 
 
-def meta_info(stream: Stream, *, rid: str | None = None, with_text: bool = False) -> dict[str, Any]:
+def meta_info(stream: Stream, *, with_text: bool = False) -> dict[str, Any]:
     """The sequence's meta information, with SGLang's keys and `computed_tokens` besides."""
     finish = stream.finish
     usage = stream.usage
     now = stream.finished_at or time.monotonic()
     meta: dict[str, Any] = {
-        "id": rid or stream.rid,
+        "id": stream.name,
         "finish_reason": None if finish is None else finish_reason(finish),
         "prompt_tokens": len(stream.submit.tokens),
         "completion_tokens": len(stream.tokens),

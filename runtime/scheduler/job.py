@@ -44,8 +44,7 @@ class Job:
     def of(cls, submit: Submit, *, max_new: int) -> Job:
         """A job that has computed nothing yet."""
         count = len(submit.tokens)
-        tokens = np.empty(count + max_new, dtype=np.int32)
-        tokens[:count] = submit.tokens
+        tokens = np.array(submit.tokens, dtype=np.int32)
         return cls(submit, tokens, count, max_new)
 
     @property
@@ -74,7 +73,16 @@ class Job:
         request = self.submit.logprobs
         return request is not None and 0 <= request.start < self.prompt and self.generated == 0
 
+    def forget_prompt_logprobs(self) -> None:
+        """Drop the scores of a prompt that must be computed again, unless all are there."""
+        if self.wants_prompt_logprobs:
+            self.input_logprobs = self.input_top = self.input_ids = None
+
     def append(self, token: int) -> None:
-        """Add a sampled token."""
+        """Add a sampled token. O(1) amortised: the array doubles, as most limits are never met."""
+        if self.count == len(self.tokens):
+            tokens = np.empty(max(2 * self.count, 64), dtype=np.int32)
+            tokens[: self.count] = self.tokens
+            self.tokens = tokens
         self.tokens[self.count] = token
         self.count += 1

@@ -161,12 +161,13 @@ class Loop:
 
     def _step(self) -> None:
         plan = self.scheduler.plan()
+        assert plan, "there is work, but nothing can run"
         try:
             self._pass(plan)
         except Exception as error:  # a request must never stop the loop
             logger.exception("a pass over %d sequences failed", len(plan))
-            for piece in plan:
-                self._drop(piece.job, f"the engine failed on this request: {error}", 500)
+            for job in [piece.job for piece in plan if piece.job.finish is None]:
+                self._drop(job, f"the engine failed on this request: {error}", 500)
         self._steps += 1
         self._measure()
         if self._config.check_invariants:

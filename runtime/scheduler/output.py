@@ -38,7 +38,7 @@ def delta_of(job: Job) -> Delta:
         usage=Usage(
             prompt=job.prompt,
             cached=job.cached,
-            computed=min(job.computed, job.prompt) - job.cached,
+            computed=max(min(job.computed, job.prompt) - job.cached, 0),  # 0: ended in the queue
             retractions=job.retractions,
         ),
         finish=job.finish,

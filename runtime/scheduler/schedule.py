@@ -141,6 +141,7 @@ class Scheduler:
         self.running.remove(job)
         job.retractions += 1
         job.computed = 0
+        job.forget_prompt_logprobs()
         self.waiting.appendleft(job)
 
     def _free(self, job: Job) -> None:

@@ -24,7 +24,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     key = request.app["server"].api_key
     if key is not None and request.path not in OPEN_ROUTES:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), key.encode()):
+        if not hmac.compare_digest(given.encode(errors="replace"), key.encode()):
             return web.json_response({"error": "Unauthorized"}, status=401)
     return await handler(request)
 

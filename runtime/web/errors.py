@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from ...constrained.errors import GrammarError
@@ -75,8 +75,8 @@ async def read_json(request: web.Request) -> dict[str, Any]:
             f"the content type is {request.content_type!r}; send application/json"
         )
     try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError) as error:
+        body = msgspec.json.decode(await request.read())  # refuses NaN and lone surrogates
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequestError(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise InvalidRequestError(f"the body must be a JSON object, not {type(body).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -41,8 +42,9 @@ async def post_generate(request: web.Request) -> web.StreamResponse:
         # On this route, as in SGLang, every error of a streaming request is an event under 200.
         try:
             order = take_order(desk, GenerateRequest.of(fields))
-            async for chunk in generate_stream(desk, order, incremental=incremental):
-                await events.send(chunk)
+            async with aclosing(generate_stream(desk, order, incremental=incremental)) as chunks:
+                async for chunk in chunks:
+                    await events.send(chunk)
         except ConnectionError:
             raise
         except Exception as error:

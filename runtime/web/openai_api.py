@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -94,31 +95,43 @@ async def _stream(
     head: dict[str, Any],
 ) -> web.StreamResponse:
     """Stream an answer. Its first piece precedes the headers, so that a bad request is a 400."""
-    pieces = generate_stream(desk_of(request), order, incremental=True)
-    first = await anext(pieces)
+    async with aclosing(generate_stream(desk_of(request), order, incremental=True)) as pieces:
+        first = await anext(pieces)
+        async with EventStream(request) as events:
+            try:
+                await _relay(events, fields, shape, order, head, _chain(first, pieces))
+            except ConnectionError:
+                raise
+            except Exception as error:
+                await events.send({"error": openai_body(*status_and_message(error))})
+    return events.response
+
+
+async def _relay(
+    events: EventStream,
+    fields: Mapping[str, Any],
+    shape: Shape,
+    order: Order,
+    head: dict[str, Any],
+    pieces: AsyncIterator[Result],
+) -> None:
+    """Send the pieces as chunks; each choice's closing chunk comes after all have ended."""
     head = {**head, "object": shape.chunk_name}
     last: list[Result] = [{}] * len(order.items)
-    events = EventStream(request)
-    async with events:
-        try:
-            for index in range(len(order.items)):
-                if (opening := shape.opening(index)) is not None:
-                    await events.send({**head, "choices": [opening]})
-            async for piece in _chain(first, pieces):
-                index = piece.get("index", 0)
-                last[index] = piece
-                if piece["text"]:
-                    await events.send({**head, "choices": [shape.delta(index, piece)]})
-            for index, piece in enumerate(last):
-                await events.send({**head, "choices": [shape.closing(index, piece)]})
-            if wants_usage(fields):
-                usage = usage_of(last, order.items[0].sampling.n)
-                await events.send({**head, "choices": [], "usage": usage})
-        except ConnectionError:
-            raise
-        except Exception as error:
-            await events.send({"error": openai_body(*status_and_message(error))})
-    return events.response
+    for index in range(len(order.items)):
+        if (opening := shape.opening(index)) is not None:
+            await events.send({**head, "choices": [opening]})
+    async for piece in pieces:
+        index = piece.get("index", 0)
+        last[index] = piece
+        # A token without text, as the one that ended the sequence, still has its log-probability.
+        if piece["text"] or piece["meta_info"].get("output_token_logprobs"):
+            await events.send({**head, "choices": [shape.delta(index, piece)]})
+    for index, piece in enumerate(last):
+        await events.send({**head, "choices": [shape.closing(index, piece)]})
+    if wants_usage(fields):
+        usage = usage_of(last, order.items[0].sampling.n)
+        await events.send({**head, "choices": [], "usage": usage})
 
 
 async def _chain(first: Result, rest: AsyncIterator[Result]) -> AsyncIterator[Result]:

@@ -33,15 +33,17 @@ class Chat:
         """The native request. Without `max_tokens` it goes on to the context's end."""
         fields = self._fields
         sampling = sampling_fields(fields, {"max_new_tokens": None, **self._defaults})
-        return GenerateRequest(
-            input_ids=list(self._prompt()),
-            sampling_params=sampling,
-            rid=fields.get("rid"),
-            return_logprob=bool(fields.get("logprobs")),
-            top_logprobs_num=fields.get("top_logprobs") or 0,
-            return_text_in_logprobs=True,
-            priority=fields.get("priority"),
-            extra_key=fields.get("extra_key") or fields.get("cache_salt"),
+        return GenerateRequest.of(
+            {
+                "input_ids": list(self._prompt()),
+                "sampling_params": sampling,
+                "rid": fields.get("rid"),
+                "return_logprob": bool(fields.get("logprobs")),
+                "top_logprobs_num": fields.get("top_logprobs") or 0,
+                "return_text_in_logprobs": True,
+                "priority": fields.get("priority"),
+                "extra_key": fields.get("extra_key") or fields.get("cache_salt"),
+            }
         )
 
     def _prompt(self) -> list[int]:
@@ -53,8 +55,9 @@ class Chat:
             raise InvalidRequestError("chat_template_kwargs must be an object")
         return self._desk.tokenizer.render(
             [_message(index, message) for index, message in enumerate(messages)],
+            add_generation_prompt=self._fields.get("add_generation_prompt") is not False,
             continue_final_message=bool(self._fields.get("continue_final_message")),
-            **variables,
+            variables=variables,
         )
 
     def choice(self, index: int, result: Result) -> dict[str, Any]:

@@ -53,16 +53,18 @@ class Completion:
         logprobs = fields.get("logprobs")
         echo = bool(fields.get("echo"))
         defaults = {"max_new_tokens": DEFAULT_MAX_TOKENS, **self._defaults}
-        return GenerateRequest(
-            input_ids=list(self._prompts),
-            sampling_params=sampling_fields(fields, defaults),
-            rid=fields.get("rid"),
-            return_logprob=logprobs is not None,
-            logprob_start_len=0 if echo and logprobs is not None else -1,
-            top_logprobs_num=logprobs or 0,
-            return_text_in_logprobs=True,
-            priority=fields.get("priority"),
-            extra_key=fields.get("extra_key") or fields.get("cache_salt"),
+        return GenerateRequest.of(
+            {
+                "input_ids": list(self._prompts),
+                "sampling_params": sampling_fields(fields, defaults),
+                "rid": fields.get("rid"),
+                "return_logprob": logprobs is not None,
+                "logprob_start_len": 0 if echo and logprobs is not None else -1,
+                "top_logprobs_num": logprobs or 0,
+                "return_text_in_logprobs": True,
+                "priority": fields.get("priority"),
+                "extra_key": fields.get("extra_key") or fields.get("cache_salt"),
+            }
         )
 
     def _echo(self, index: int) -> str:
