@@ -7,7 +7,7 @@ what follows them, never a token of the prompt that all choices share.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import fmean
+from math import fsum
 from typing import Any
 
 import msgspec
@@ -35,9 +35,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     meta: dict[str, Any]
 
 
+def _mean(values: Sequence[float]) -> float:  # `statistics.fmean` takes 10 ms to import
+    return fsum(values) / len(values) if values else 0.0
+
+
 def mean_logprobs(scored: Sequence[Scored]) -> list[float]:
     """Return each choice's mean log-probability per token (nats); 0 for an empty choice."""
-    return [fmean(choice.logprobs) if choice.logprobs else 0.0 for choice in scored]
+    return [_mean(choice.logprobs) for choice in scored]
 
 
 def argmax(values: Sequence[float]) -> int:
@@ -73,9 +77,7 @@ def greedy_token_selection(scored: Sequence[Scored]) -> Decision:
 def unconditional_likelihood_normalized(scored: Sequence[Scored]) -> Decision:
     """Choose the greatest mean gain of log-probability that the prompt gives the tokens."""
     gains = [
-        fmean(c - u for c, u in zip(choice.logprobs, choice.unconditional or (), strict=True))
-        if choice.logprobs
-        else 0.0
+        _mean([c - u for c, u in zip(choice.logprobs, choice.unconditional or (), strict=True)])
         for choice in scored
     ]
     return Decision(
