@@ -3,6 +3,7 @@ from itertools import zip_longest
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from radixlm.ir.choices import (
     METHODS,
     NEEDS_UNCONDITIONAL,

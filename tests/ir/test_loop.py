@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+
 from radixlm.ir import loop
 
 SRC = Path(__file__).parents[2] / "src"

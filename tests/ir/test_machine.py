@@ -3,6 +3,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+
 from radixlm.ir.errors import BackendError, ProgramError, RoleError, UnboundVariableError
 from radixlm.ir.machine import Execution, Piece
 from radixlm.ir.nodes import (
@@ -338,6 +339,4 @@ def test_a_failed_generation_leaves_text_and_variables_as_they_were() -> None:
         assert caught.value.retryable
         assert (execution.text, execution.variables) == ("Q", {})
 
-    run(
-        Text(text="Q"), backend=ScriptedBackend([BackendError("full", retryable=True)]), then=then
-    )
+    run(Text(text="Q"), backend=ScriptedBackend([BackendError("full", retryable=True)]), then=then)

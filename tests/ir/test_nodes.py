@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from radixlm.ir.nodes import Gen, Logprobs, Sampling, Select, Span, Stmt, Text
 
 SAMPLINGS = st.builds(

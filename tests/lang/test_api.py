@@ -3,17 +3,38 @@ import re
 from typing import Any
 
 import pytest
-import radixlm as rl
 from pydantic import BaseModel
+
+import radixlm as rl
 from radixlm.ir.nodes import Gen, Logprobs, RoleBegin, RoleEnd, Sampling, Select, Text
 from radixlm.ir.roles import RoleFormat
 from radixlm.lang.expr import REGEX_BOOL, REGEX_FLOAT, REGEX_INT, REGEX_STR, Expr
 
-SGLANG_ORDER = (
-    "name max_tokens min_tokens n stop stop_token_ids stop_regex temperature top_p top_k min_p "
-    "frequency_penalty presence_penalty ignore_eos return_logprob logprob_start_len "
-    "top_logprobs_num return_text_in_logprobs dtype choices choices_method regex json_schema"
-).split()
+SGLANG_ORDER = [
+    "name",
+    "max_tokens",
+    "min_tokens",
+    "n",
+    "stop",
+    "stop_token_ids",
+    "stop_regex",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "ignore_eos",
+    "return_logprob",
+    "logprob_start_len",
+    "top_logprobs_num",
+    "return_text_in_logprobs",
+    "dtype",
+    "choices",
+    "choices_method",
+    "regex",
+    "json_schema",
+]
 
 
 def gen_of(expr: Expr) -> Gen:

@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+
 import radixlm as rl
 from radixlm.ir.nodes import Gen, Sampling
 from radixlm.lang.backends import default
