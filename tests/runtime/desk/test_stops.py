@@ -54,3 +54,38 @@ def test_what_is_held_back_is_the_longest_ending_that_begins_a_stop(
         if length < len(stop) and stop.startswith(text[len(text) - length :])
     ]
     assert held_back(text, stops) == max(truth, default=0)
+
+
+@given(
+    st.text("ab", max_size=12),
+    st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
+    st.integers(-3, 12),
+)
+def test_finding_a_stop_agrees_with_trying_every_place(
+    text: str, stops: list[str], start: int
+) -> None:
+    hits = [
+        (at, stop)
+        for at in range(max(start, 0), len(text))
+        for stop in stops
+        if text.startswith(stop, at)
+    ]
+    assert find_stop(text, stops, start=start) == (hits[0] if hits else None)
+
+
+@given(
+    st.lists(st.text("ab", min_size=1, max_size=3), max_size=8),
+    st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
+)
+def test_text_that_was_let_out_never_holds_the_beginning_of_a_stop(
+    chunks: list[str], stops: list[str]
+) -> None:
+    text, shown = "", 0
+    for chunk in chunks:
+        text += chunk
+        found = find_stop(text, stops, start=shown)
+        assert found == find_stop(text, stops, start=0)
+        if found:
+            assert found[0] >= shown
+            return
+        shown = len(text) - held_back(text, stops)

@@ -1,0 +1,316 @@
+"""The scheduler over a model that is a hash: what each slot must hold is known and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radixlm.radix_cache import RadixCache
+from radixlm.runtime.config import ScheduleConfig
+from radixlm.runtime.messages import LogprobRequest, Submit, Usage
+from radixlm.runtime.request import RequestId, SamplingParams
+from radixlm.runtime.scheduler.job import Job
+from radixlm.runtime.scheduler.output import aborted, delta_of, finish_of
+from radixlm.runtime.scheduler.schedule import Scheduler, Slice
+
+VOCAB = 50
+
+
+def next_state(state: int, token: int) -> int:
+    return (state * 1_000_003 + token + 1) % ((1 << 61) - 1)
+
+
+def continuation(prompt: Sequence[int], count: int) -> list[int]:
+    """What the hash model says after `prompt`: the truth that the scheduler must reproduce."""
+    state, found = 0, list[int]()
+    for token in prompt:
+        state = next_state(state, token)
+    for _ in range(count):
+        found.append(state % VOCAB)
+        state = next_state(state, found[-1])
+    return found
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One request of a simulation."""
+
+    prompt: tuple[int, ...]
+    max_new: int
+    arrives: int = 0  # step
+    leaves: int | None = None  # the step of its abort
+    namespace: str = ""
+
+
+@dataclass
+class Simulation:
+    """Drives a scheduler as the loop does, with a dict for the pool's tensors."""
+
+    pool: int
+    page_size: int = 1
+    chunk: int = 8
+    max_running: int = 8
+    enabled: bool = True
+    kept: dict[int, int] = field(default_factory=dict[int, int])  # slot -> state after its token
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        self.cache = RadixCache(self.pool, page_size=self.page_size, enabled=self.enabled)
+        config = ScheduleConfig(
+            chunked_prefill_size=self.chunk, max_running_requests=self.max_running
+        )
+        self.scheduler = Scheduler(self.cache, config)
+        self.outputs: dict[str, list[int]] = {}
+        self.usages: dict[str, Usage] = {}
+
+    def job(self, name: str, wish: Wish) -> Job:
+        submit = Submit(
+            rid=RequestId(name),
+            tokens=list(wish.prompt),
+            sampling=SamplingParams(),
+            seed=0,
+            namespace=wish.namespace,
+        )
+        return Job.of(submit, max_new=wish.max_new)
+
+    def turn(self) -> None:
+        """One pass, checked from all sides."""
+        plan = self.scheduler.plan()
+        self.check_plan(plan)
+        states = [self.compute(piece) for piece in plan]
+        sampling = [
+            (piece.job, state) for piece, state in zip(plan, states, strict=True) if piece.samples
+        ]
+        self.scheduler.commit(plan)
+        for job, state in sampling:
+            if job.max_new > 0:
+                job.append(state % VOCAB)
+            job.finish = finish_of(job, -1)
+            if job.finish is not None:
+                self.scheduler.end(job)
+            delta = delta_of(job)
+            self.outputs.setdefault(job.submit.rid, []).extend(delta.tokens)
+            assert delta.usage is not None
+            assert delta.usage.cached + delta.usage.computed == delta.usage.prompt
+            self.usages[job.submit.rid] = delta.usage
+        self.check()
+
+    def compute(self, piece: Slice) -> int:
+        """Read what earlier passes wrote, and write what this one computes."""
+        job = piece.job
+        assert job.lease is not None
+        end = job.computed + piece.count
+        slots = job.lease.slots[:end].tolist()
+        state = 0
+        for position in range(end):
+            state = next_state(state, int(job.tokens[position]))
+            if position < job.computed:
+                assert self.kept[slots[position]] == state, "a slot holds another prefix"
+            else:
+                self.kept[slots[position]] = state
+        return state
+
+    def check_plan(self, plan: Sequence[Slice]) -> None:
+        assert plan, "there was work"
+        decoding = sum(piece.count == 1 and piece.samples for piece in plan)
+        budget = max(self.chunk, decoding + 1) if self.chunk > 0 else 1 << 62
+        assert sum(piece.count for piece in plan) <= budget
+        assert len({id(piece.job) for piece in plan}) == len(plan) <= self.max_running
+        assert all(1 <= piece.count <= piece.job.to_compute for piece in plan)
+
+    def check(self) -> None:
+        self.cache.check()
+        usage = self.cache.usage()
+        assert usage.free + usage.cached + usage.leased == usage.pool
+        assert len(self.scheduler.running) <= self.max_running
+
+    def run(self, wishes: Sequence[Wish], *, max_steps: int = 20_000) -> None:
+        """Let the wishes arrive, run and leave; return when nothing is left to do."""
+        todo = {f"r{index}": wish for index, wish in enumerate(wishes)}
+        while todo or self.scheduler.has_work:
+            for name, wish in list(todo.items()):
+                if wish.arrives <= self.step:
+                    self.scheduler.add(self.job(name, todo.pop(name)))
+            for index, wish in enumerate(wishes):
+                job = self.scheduler.find(RequestId(f"r{index}"))
+                if job is not None and wish.leaves is not None and wish.leaves <= self.step:
+                    self.scheduler.end(job)
+                    usage = aborted(job, "", 499).usage
+                    assert usage is not None
+                    assert usage.computed >= 0
+                    self.check()
+            if self.scheduler.has_work:
+                self.turn()
+            self.step += 1
+            assert self.step < max_steps, "somebody starves"
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> tuple[list[Wish], dict[str, Any]]:
+    """Requests that share prefixes, and a pool that holds the largest alone but rarely all."""
+    stems = draw(st.lists(st.lists(st.integers(0, 3), max_size=20), min_size=1, max_size=3))
+    wishes = [
+        Wish(
+            prompt=(
+                *draw(st.sampled_from(stems)),
+                *draw(st.lists(st.integers(0, 3), min_size=1, max_size=12)),
+            ),
+            max_new=draw(st.integers(0, 25)),
+            arrives=draw(st.integers(0, 20)),
+            leaves=draw(st.one_of(st.none(), st.none(), st.integers(0, 40))),
+            namespace=draw(st.sampled_from(["", "", "tenant"])),
+        )
+        for _ in range(draw(st.integers(1, 9)))
+    ]
+    page_size = draw(st.sampled_from([1, 1, 2, 4]))
+    largest = max(len(wish.prompt) + wish.max_new for wish in wishes)
+    pages = -(-largest // page_size) + draw(st.integers(0, 30))
+    return wishes, {
+        "pool": pages * page_size,
+        "page_size": page_size,
+        "chunk": draw(st.sampled_from([-1, 1, 3, 8, 64])),
+        "max_running": draw(st.integers(1, 9)),
+        "enabled": draw(st.sampled_from([True, True, True, False])),
+    }
+
+
+@given(crowds())
+@settings(max_examples=40, deadline=None)
+def test_every_request_gets_exactly_its_tokens_and_nothing_leaks(
+    crowd: tuple[list[Wish], dict[str, Any]],
+) -> None:
+    wishes, limits = crowd
+    simulation = Simulation(**limits)
+    simulation.run(wishes)
+    for index, wish in enumerate(wishes):
+        truth = continuation(wish.prompt, wish.max_new)
+        found = simulation.outputs.get(f"r{index}", [])
+        assert found == truth if wish.leaves is None else found == truth[: len(found)]
+    assert simulation.cache.usage().leased == 0
+    simulation.cache.flush()
+    assert simulation.cache.usage().free == limits["pool"]
+
+
+def test_a_pool_for_two_of_five_retracts_and_still_finishes_all() -> None:
+    wishes = [Wish(prompt=(index, 1, 2, 3), max_new=40) for index in range(5)]
+    simulation = Simulation(pool=100)
+    simulation.run(wishes)
+    assert [simulation.outputs[f"r{i}"] for i in range(5)] == [
+        continuation(wish.prompt, 40) for wish in wishes
+    ]
+    assert sum(usage.retractions for usage in simulation.usages.values()) > 0
+
+
+def test_decoding_goes_on_while_a_long_prompt_is_cut_in_chunks() -> None:
+    simulation = Simulation(pool=200, chunk=4)
+    simulation.scheduler.add(simulation.job("short", Wish((1,), 50)))
+    simulation.turn()
+    simulation.scheduler.add(simulation.job("long", Wish(tuple(range(30)), 1)))
+    for _ in range(9):
+        before = len(simulation.outputs["short"])
+        simulation.turn()
+        assert len(simulation.outputs["short"]) == before + 1
+
+
+def test_more_decoding_than_the_budget_leaves_one_token_to_a_prompt() -> None:
+    simulation = Simulation(pool=200, chunk=1)
+    for name in "abc":
+        simulation.scheduler.add(simulation.job(name, Wish((ord(name) % VOCAB, 7), 30)))
+    for _ in range(12):
+        simulation.turn()
+    assert all(simulation.outputs[name] for name in "abc")
+
+
+def test_the_same_prompt_again_computes_its_last_token_only() -> None:
+    simulation = Simulation(pool=100)
+    prompt = tuple(range(20))
+    simulation.run([Wish(prompt, 3)])
+    assert simulation.usages["r0"] == Usage(prompt=20, cached=0, computed=20)
+    simulation.run([Wish(prompt, 3)])
+    assert simulation.usages["r0"] == Usage(prompt=20, cached=19, computed=1)
+
+
+def test_requests_that_arrive_together_share_what_the_first_has_computed() -> None:
+    simulation = Simulation(pool=100, chunk=8)
+    simulation.run([Wish((*range(16), 20 + i), 2) for i in range(3)])
+    assert [simulation.usages[f"r{i}"].cached for i in range(3)] == [0, 16, 16]
+
+
+def test_another_namespace_shares_nothing() -> None:
+    simulation = Simulation(pool=100)
+    simulation.run([Wish(tuple(range(10)), 1)])
+    simulation.run([Wish(tuple(range(10)), 1, namespace="other")])
+    assert simulation.usages["r0"].cached == 0
+
+
+@pytest.mark.parametrize("start", [0, 5, 9])
+def test_scoring_from_a_position_uses_no_cached_token_beyond_it(start: int) -> None:
+    simulation = Simulation(pool=100)
+    simulation.run([Wish(tuple(range(10)), 1)])
+    job = simulation.job("scored", Wish(tuple(range(10)), 1))
+    job.submit = replace_submit(job.submit, start)
+    simulation.scheduler.add(job)
+    simulation.turn()
+    assert job.cached == min(start, 9)
+
+
+def replace_submit(submit: Submit, start: int) -> Submit:
+    import msgspec
+
+    return msgspec.structs.replace(submit, logprobs=LogprobRequest(start=start))
+
+
+def test_a_retracted_prompt_forgets_the_scores_that_it_will_get_again() -> None:
+    simulation = Simulation(pool=100)
+    job = simulation.job("scored", Wish(tuple(range(10)), 1))
+    job.submit = replace_submit(job.submit, 0)
+    job.input_logprobs = [None, -1.0]
+    job.forget_prompt_logprobs()
+    assert job.input_logprobs is None
+    job.append(1)
+    job.input_logprobs = [None, -1.0]
+    job.forget_prompt_logprobs()
+    assert job.input_logprobs == [None, -1.0]
+
+
+def test_waiting_jobs_start_in_the_order_of_their_arrival() -> None:
+    simulation = Simulation(pool=100, max_running=1)
+    simulation.run([Wish((i, 1), 2) for i in range(5)])
+    assert list(simulation.outputs) == [f"r{i}" for i in range(5)]
+
+
+def test_a_job_with_no_limit_to_speak_of_holds_little_memory() -> None:
+    submit = Submit(rid=RequestId("r"), tokens=[1, 2], sampling=SamplingParams(), seed=0)
+    job = Job.of(submit, max_new=1 << 40)
+    assert job.tokens.nbytes < 1000
+    for token in range(1000):
+        job.append(token)
+    assert job.sequence.tolist() == [1, 2, *range(1000)]
+    assert len(job.tokens) < 4000
+
+
+@pytest.mark.parametrize(
+    ("generated", "token", "stop_ids", "expected"),
+    [
+        (3, 7, (7,), ("length", None)),  # the limit wins over the stop token
+        (2, 7, (7,), ("stop", 7)),
+        (2, 8, (7,), None),
+        (3, 8, (), ("length", None)),
+    ],
+)
+def test_what_ends_a_job(
+    generated: int, token: int, stop_ids: tuple[int, ...], expected: tuple[str, int | None] | None
+) -> None:
+    submit = Submit(
+        rid=RequestId("r"), tokens=[1], sampling=SamplingParams(), seed=0, stop_ids=stop_ids
+    )
+    job = Job.of(submit, max_new=3)
+    for _ in range(generated):
+        job.append(token)
+    finish = finish_of(job, token)
+    assert (finish and (finish.type, finish.matched)) == expected
