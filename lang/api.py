@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..ir.nodes import Gen, Logprobs, RoleBegin, RoleEnd, Sampling, Select
 from .choices import ChoicesMethod, token_length_normalized
@@ -159,9 +159,10 @@ def select(
     """
     if not choices or isinstance(choices, str):
         raise ValueError(f"select needs a list of options, not {choices!r}")
-    for choice in choices:
-        if not isinstance(choice, str):
-            raise TypeError(f"the options of a select are texts, not {choice!r}; write str(...)")
+    if strange := [
+        choice for choice in cast("Sequence[object]", choices) if not isinstance(choice, str)
+    ]:
+        raise TypeError(f"the options of a select are texts, not {strange[0]!r}; write str(...)")
     return Expr(Select(out=name, choices=tuple(choices), method=choices_method.name))
 
 

@@ -5,7 +5,6 @@ An expression is a sequence of IR statements. Strings become `Text`; `+` joins.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -84,6 +83,8 @@ def schema_text(schema: Any) -> str:
     if hasattr(schema, "model_json_schema"):
         schema = schema.model_json_schema()
     if isinstance(schema, Mapping | bool):
+        import json  # 8 ms that most programs need not wait for
+
         return json.dumps(schema, ensure_ascii=False)
     raise TypeError(
         f"json_schema must be a dict, JSON text or a pydantic model class, not {schema!r}"

@@ -42,6 +42,7 @@ class Function:
                 f"{func.__name__!r} is async; write a plain def: its statements never block, "
                 "and `await f.arun(...)` runs it"
             )
+        self.__name__ = func.__name__
         self.func = func
         self.signature = signature
         self.arg_names = names[1:]

@@ -82,10 +82,11 @@ def test_importing_brings_no_heavy_package_along() -> None:
 
 
 def test_importing_is_quick() -> None:
+    # Processor time: a busy machine stretches the clock's. asyncio and msgspec are 0.09 s of it.
     program = """
 import time
-begin = time.perf_counter()
+begin = time.process_time()
 import radixlm
-print(time.perf_counter() - begin)
+print(time.process_time() - begin)
 """
     assert min(float(child(program)) for _ in range(5)) < BUDGET_S

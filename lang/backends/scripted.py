@@ -74,7 +74,7 @@ class ScriptedBackend:
         self.calls: list[Call] = []
         self.alive: dict[SequenceId, str] = {}
         self._script = answers if callable(answers) else iter(answers)
-        self._scores = scores or (lambda prompt, choice: -1.0)
+        self._scores = scores or _alike
         self._gates = {name: asyncio.Event() for name in held}
         self._roles = roles
         self._ids = itertools.count()
@@ -161,6 +161,10 @@ class ScriptedBackend:
         sequence = SequenceId(next(self._ids))
         self.alive[sequence] = text
         return sequence
+
+
+def _alike(prompt: str, choice: str) -> float:
+    return -1.0
 
 
 def _cut(answer: Answer, gen: Gen) -> tuple[list[str], dict[str, Any]]:

@@ -238,7 +238,7 @@ def test_select_wants_a_list_of_texts(choices: Any, error: type[Exception]) -> N
 def test_an_unknown_choices_method_lists_the_known() -> None:
     from radixlm.lang.choices import ChoicesMethod
 
-    with pytest.raises(ValueError, match="no choices method is named 'best'; known: .*greedy"):
+    with pytest.raises(ValueError, match=r"no choices method is named 'best'; known: .*greedy"):
         ChoicesMethod("best")
 
 
@@ -256,9 +256,9 @@ def test_plus_joins_expressions_and_strings_on_either_side() -> None:
 @pytest.mark.parametrize("other", [1, None, ["a"]])
 def test_plus_with_anything_else_is_a_type_error(other: Any) -> None:
     with pytest.raises(TypeError, match="unsupported operand"):
-        rl.gen("x") + other
-    with pytest.raises(TypeError, match="unsupported operand|can only concatenate"):
-        other + rl.gen("x")
+        _ = rl.gen("x") + other
+    with pytest.raises(TypeError, match=r"unsupported operand|can only concatenate"):
+        _ = other + rl.gen("x")
 
 
 @pytest.mark.parametrize("name", ["system", "user", "assistant"])

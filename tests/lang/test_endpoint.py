@@ -1,4 +1,4 @@
-"""What `RuntimeEndpoint` does with a server's words; the server itself is tested in tests/runtime/web."""
+"""What `RuntimeEndpoint` makes of a server's words."""
 
 import itertools
 from typing import Any

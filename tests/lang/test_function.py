@@ -56,7 +56,7 @@ def test_the_first_parameter_must_be_called_s(func: Callable[..., None]) -> None
 def test_an_async_function_is_refused_with_the_way_to_do_it() -> None:
     async def program(s: rl.ProgramState) -> None: ...
 
-    with pytest.raises(TypeError, match="await f.arun"):
+    with pytest.raises(TypeError, match=r"await f\.arun"):
         rl.function(program)
 
 
