@@ -34,12 +34,17 @@ def order(s, sentence):
     s += rl.assistant(rl.gen("order", json_schema=Order, max_tokens=64))
 
 
+@rl.function
+def unfinished_grammar(s):
+    s += "One word: " + rl.gen("word", ebnf="root ::= missing")
+
+
 if __name__ == "__main__":
     print(a_date.run(temperature=0)["date"])
     print(three_names.run(temperature=0.7, sampling_seed=1)["names"])
     document = order.run("I would like to buy 3 lamps for 19.50 dollars.", temperature=0)["order"]
     print(Order.model_validate_json(document))
     try:
-        rl.function(lambda s: s.__iadd__(rl.gen("x", ebnf="root ::= missing"))).run().sync()
+        print(unfinished_grammar.run()["word"])
     except rl.GrammarError as error:
         print("refused:", error)
