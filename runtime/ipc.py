@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -62,8 +63,10 @@ class DeskEnd:
         self._in.bind(wire.results)
 
     def send(self, message: ToScheduler) -> None:
-        """Queue a message; never blocks."""
-        self._out.send(_encoder.encode(message), zmq.NOBLOCK)
+        """Queue a message; never blocks. One before the scheduler has connected is dropped."""
+        data = _encoder.encode(message)
+        with suppress(zmq.Again):  # nobody has connected yet; only a start that failed sends then
+            self._out.send(data, zmq.NOBLOCK)
 
     async def receive(self) -> ToDesk:
         """Wait for the next message."""

@@ -137,12 +137,15 @@ async def launch(config: EngineConfig) -> Launched:
     Raises:
         ModelLoadError: the model or its tokenizer cannot be loaded; nothing is left running.
     """
-    check_folder(config.model.model_path)  # before a process is started for nothing
+    for path in (config.model.model_path, config.model.tokenizer_path):
+        if path is not None:
+            check_folder(path)  # before a process is started for nothing
     launched = await _start(config, zmq.Context.instance())
     try:
         await launched.desk.start(lambda: load_tokenizer(config.model))
     except BaseException:
-        await launched.close(0)  # it may be in the middle of loading: nothing to wait for
+        # A process in the middle of loading need not be waited for; a thread must be.
+        await launched.close(CLOSE_TIMEOUT_S if config.in_process else 0)
         raise
     return launched
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -32,11 +33,21 @@ def run_server(engine: EngineConfig, server: ServerConfig) -> int:
         return asyncio.run(_serve(engine, server))
     except EngineError as error:
         print(f"radixlm: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        print(
+            f"radixlm: cannot listen on {server.host}:{server.port}: {error.strerror or error}; "
+            "choose another --port",
+            file=sys.stderr,
+        )
+    return 1
 
 
 async def _serve(engine: EngineConfig, server: ServerConfig) -> int:
     started = time.monotonic()
+    with socket.socket() as probe:  # to know it now, and not after the model is loaded
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ":" not in server.host:
+            probe.bind((server.host, server.port))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -59,16 +70,7 @@ async def _serve(engine: EngineConfig, server: ServerConfig) -> int:
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, server.host, server.port)
-            try:
-                await site.start()
-            except OSError as error:
-                print(
-                    f"radixlm: cannot listen on {server.host}:{server.port}: {error.strerror}; "
-                    "choose another --port",
-                    file=sys.stderr,
-                )
-                return 1
+            await web.TCPSite(runner, server.host, server.port).start()
             print(
                 f"radixlm: {engine.model_name} is ready at http://{server.host}:{server.port} "
                 f"after {time.monotonic() - started:.1f} s",

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing
 
 import msgspec
 import zmq
@@ -43,23 +44,22 @@ def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[byte
         runner = Runner.load(config.model, config.cache)
         tokenizer = load_tokenizer(config.model)
         compiler = tokenizer.grammar_compiler(runner.vocab_size, runner.eos_token_ids)
-        loop = Loop(config, runner, compiler, end)
-        end.send(
-            Ready(
-                vocab_size=runner.vocab_size,
-                context_length=runner.context_length,
-                pool_tokens=runner.num_slots,
-                dtype=str(runner.dtype).removeprefix("torch."),
-                device=str(runner.device),
-                model_type=runner.model_type,
-                architectures=list(runner.architectures),
-                eos_token_ids=tuple(runner.eos_token_ids),
+        # Closed however this ends: its threads, alive at the interpreter's exit, would abort it.
+        with closing(compiler):
+            loop = Loop(config, runner, compiler, end)
+            end.send(
+                Ready(
+                    vocab_size=runner.vocab_size,
+                    context_length=runner.context_length,
+                    pool_tokens=runner.num_slots,
+                    dtype=str(runner.dtype).removeprefix("torch."),
+                    device=str(runner.device),
+                    model_type=runner.model_type,
+                    architectures=list(runner.architectures),
+                    eos_token_ids=tuple(runner.eos_token_ids),
+                )
             )
-        )
-        try:
             loop.run()
-        finally:
-            compiler.close()
     except zmq.ZMQError:  # the desk is gone: there is nobody to tell
         pass
     except EngineError as error:
