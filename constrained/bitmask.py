@@ -32,13 +32,14 @@ def apply_bitmask(logits: Tensor, mask: Tensor, rows: Tensor | None = None) -> N
             columns are padding and become -inf. It may also end inside the mask's last word.
         mask: [batch, words] i32 on the same device; bit `t % 32` of word `t // 32` is 1 where
             token `t` is allowed.
-        rows: [n] i64 indices, on the same device, of the rows to touch in both; None means all.
+        rows: [n] i64 indices of the rows to touch in both; None means all. On the CPU or the same
+            device; there they cost a host sync.
 
     Raises:
         ValueError: "the mask for logits [2, 40] on cpu must be [2, words] i32 there, not [3, 2]
             int32 on cpu".
 
-    Cost: one pass over the touched logits, no host sync without `rows`.
+    Cost: one pass over the touched logits, no other host sync.
     Source: the packed layout is XGrammar's (arXiv:2411.15100).
     """
     _check(logits, mask)

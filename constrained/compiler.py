@@ -52,7 +52,7 @@ class GrammarCompiler:
     thread cannot be stopped: a compile past its time keeps its worker until it ends, and what it
     gives is kept for the next who asks. The size limits of a spec make that rare; with all
     workers so taken, new specs fail by time or by the queue's bound, and the scheduler is never
-    held up.
+    held up. A process that ends while such a compile runs may abort on its way out.
     """
 
     def __init__(

@@ -34,9 +34,8 @@ from .errors import LimitError, MalformedError, UnsatisfiableError, UnsupportedE
 __all__ = ["MAX_PATTERN_CHARS", "MAX_REPEAT", "lower_pattern"]
 
 MAX_PATTERN_CHARS = 16_384
-MAX_REPEAT = (
-    100_000  # of one repetition, and the product of nested ones; a forced run may be that long
-)
+MAX_REPEAT = 100_000  # of one repetition and of nested ones together; a forced run can be so long
+MAX_NESTED_GROUPS = 2  # groups that repeat without bound inside each other; see `_repeat`
 
 _parser: Any = import_module("re._parser")  # typeshed does not know it
 
@@ -129,6 +128,7 @@ class _Lowering:
     def __init__(self, spelling: Spelling) -> None:
         self._spelling = spelling
         self._repeats = 1  # product of the bounds around the current place
+        self._groups = 0  # unbounded repeats of groups around it
 
     def sequence(self, items: Sequence[Item], flags: int, left: Edge, right: Edge) -> str:
         """Lower a concatenation, resolving the anchors at its ends."""
@@ -178,21 +178,39 @@ class _Lowering:
                 raise _refused(*_REFUSED[name])
 
     def _repeat(self, low: int, high: int, body: Sequence[Item], flags: int) -> str:
-        bounded = low if high == _parser.MAXREPEAT else high
-        around = self._repeats
-        self._repeats *= max(bounded, 1)
+        """Lower a repetition, with `(x+)*` made `x*`.
+
+        How often groups repeat without bound inside each other is limited: where the levels are
+        ambiguous, each adds a power of the text's length to what a token costs xgrammar's parser.
+        A token of `(((ab?)+b?)+b?)+` took seconds after a few hundred.
+        """
+        body = _without_parentheses(body)
+        while _is_unbounded(low, high) and len(body) == 1 and _is_repeat(body[0]):
+            inner_low, inner_high, inner_body = body[0][1]
+            if not _is_unbounded(inner_low, inner_high):
+                break
+            low, body = low * inner_low, _without_parentheses(inner_body)
+        most = None if high == _parser.MAXREPEAT else high
+        around = self._repeats, self._groups
+        self._repeats *= max(low if most is None else most, 1)
         if self._repeats > MAX_REPEAT:
             raise LimitError(
                 f"the pattern repeats a part {self._repeats:,} times; {MAX_REPEAT:,} are allowed",
                 kind="regex",
             )
-        most = None if high == _parser.MAXREPEAT else high
         if len(body) == 1 and body[0][0].name in _ONE_CHAR:
             expression = self._spelling.many(self._chars(body[0], flags), low, most)
         else:
-            inner = self.sequence(list(body), flags, Edge.INSIDE, Edge.INSIDE)
+            self._groups += most is None
+            if self._groups > MAX_NESTED_GROUPS:
+                raise LimitError(
+                    f"more than {MAX_NESTED_GROUPS} groups repeat without bound inside each other",
+                    kind="regex",
+                    hint="Bound the inner ones: (...){0,20}.",
+                )
+            inner = self.sequence(body, flags, Edge.INSIDE, Edge.INSIDE)
             expression = repeated(inner, low, most)
-        self._repeats = around
+        self._repeats, self._groups = around
         return expression
 
     def _chars(self, item: Item, flags: int) -> Charset:
@@ -208,8 +226,7 @@ def _fit(
     items: Sequence[Item], state: Any, edge: Edge, low: int, high: int | None
 ) -> tuple[Sequence[Item], Edge]:
     """Narrow the one part of varying length so that the whole has `low` to `high` characters."""
-    while len(items) == 1 and items[0][0].name == "SUBPATTERN" and not any(items[0][1][1:3]):
-        items = list(items[0][1][3])
+    items = _without_parentheses(items)
     if edge is Edge.SEARCH:
         items = [
             *([] if _is_anchor(items[0] if items else None, _BEGINNINGS, edge) else [_PADDING]),
@@ -249,6 +266,18 @@ def _fit(
 def _width(item: Item, state: Any) -> tuple[int, int]:
     least, most = _parser.SubPattern(state, [item]).getwidth()
     return int(least), int(most)
+
+
+def _without_parentheses(items: Sequence[Item]) -> Sequence[Item]:
+    """Return what a group holds, if the items are but one group without flags."""
+    while len(items) == 1 and items[0][0].name == "SUBPATTERN" and not any(items[0][1][1:3]):
+        items = list(items[0][1][3])
+    return list(items)
+
+
+def _is_unbounded(low: int, high: int) -> bool:
+    """Whether a repetition is `*` or `+`."""
+    return low <= 1 and bool(high == _parser.MAXREPEAT)
 
 
 def _is_repeat(item: Item) -> bool:

@@ -58,6 +58,7 @@ from .strings import Strings, format_pattern, json_text, string_like
 
 __all__ = ["lower_schema"]
 
+MAX_MEMBERS = 1_000  # of one object or one prefixItems: beyond, xgrammar takes over 10 s
 MAX_OBJECT_STATES = 10_000  # declared properties x counted members of one object
 MAX_MULTIPLES = 1_000
 
@@ -281,6 +282,7 @@ class _Lowering:
                 hint="List the wanted combinations with enum, or drop it and check the result.",
             )
         prefix, rest, keyword = items_of(schema, at)
+        _limit_members(len(prefix), f"{at}/{keyword}")
         items: list[str] = []
         for index, inner in enumerate(prefix[:high]):
             if inner is False:
@@ -348,6 +350,7 @@ class _Lowering:
             raise malformed(f"{at}/required", "required", "a list of strings", required)
         is_closed = "properties" in schema or "patternProperties" in schema
         extra = schema.get("additionalProperties", not is_closed)
+        _limit_members(len({*properties, *required}), f"{at}/properties")
         members = []
         for key in dict.fromkeys([*properties, *required]):
             is_required = key in required
@@ -454,3 +457,12 @@ class _Lowering:
             options = [*words, self._rules.add(NUMBER), string, array, str(object_)]
             self._rules.define(self._any, alternation(options))
         return self._any
+
+
+def _limit_members(count: int, at: str) -> None:
+    if count > MAX_MEMBERS:
+        raise LimitError(
+            f"there are {count:,} members; at most {MAX_MEMBERS:,} are compiled",
+            kind=KIND,
+            pointer=at,
+        )

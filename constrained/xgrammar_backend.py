@@ -54,7 +54,10 @@ class Compiler:
         Raises:
             GrammarError: see its tree.
         """
-        text = _ebnf(spec)
+        try:
+            text = _ebnf(spec)
+        except RecursionError as error:
+            raise LimitError("the source nests or refers too deep", kind=spec.kind) from error
         try:
             grammar = xgrammar.Grammar.from_ebnf(text)
         except (RuntimeError, ValueError) as error:
@@ -187,37 +190,42 @@ def _ebnf(spec: GrammarSpec) -> str:
 def _check_productive(grammar: dict[str, Any], spec: GrammarSpec) -> None:
     """Refuse a grammar with a rule that derives no finite text, read from its serialised form.
 
-    A least fixed point: a rule is productive once one of its alternatives is. Kinds of
-    expressions that are not listed are terminals. `grammar_expr_data` holds, at
-    `grammar_expr_indptr[i]`, expression i as [kind, length, *arguments].
+    Each expression waits for a number of others: a sequence for all of its parts, a choice for one,
+    a reference for its rule's body, a terminal for none. What is still waiting in the end can never
+    finish. Linear in the grammar and without recursion, for the grammar may be hostile.
     """
     data, starts = grammar["grammar_expr_data"], grammar["grammar_expr_indptr"]
-    rules = [(name, body) for name, body, *_ in grammar["rules"]]
-    productive: set[int] = set()
-
-    def holds(index: int) -> bool:
-        kind, length = data[starts[index] : starts[index] + 2]
-        arguments = data[starts[index] + 2 : starts[index] + 2 + length]
+    bodies = [body for _, body, *_ in grammar["rules"]]
+    waiting: list[int] = []
+    parents: list[list[int]] = [[] for _ in starts]
+    for index, start in enumerate(starts):
+        kind, length = data[start], data[start + 1]
+        arguments = data[start + 2 : start + 2 + length]
         match kind:
             case ExpressionKind.RULE:
-                return arguments[0] in productive
+                parts, count = [bodies[arguments[0]]], 1
+            case ExpressionKind.REPEAT:  # of a rule, at least so often
+                parts, count = [bodies[arguments[0]]], min(arguments[1], 1)
             case ExpressionKind.SEQUENCE:
-                return all(map(holds, arguments))
+                parts, count = arguments, length
             case ExpressionKind.CHOICES:
-                return any(map(holds, arguments))
-            case ExpressionKind.REPEAT:
-                return arguments[1] == 0 or arguments[0] in productive
+                parts, count = arguments, 1
             case _:
-                return True
-
-    while found := {i for i, (_, body) in enumerate(rules) if i not in productive and holds(body)}:
-        productive |= found
-    for index, (name, _) in enumerate(rules):
-        if index not in productive:
+                parts, count = [], 0
+        waiting.append(count)
+        for part in parts:
+            parents[part].append(index)
+    done = [index for index, count in enumerate(waiting) if count == 0]
+    while done:
+        for parent in parents[done.pop()]:
+            waiting[parent] -= 1
+            if waiting[parent] == 0:
+                done.append(parent)
+    for name, body, *_ in grammar["rules"]:
+        if waiting[body] > 0:
+            where = f"the rule {name!r} derives" if spec.kind == "ebnf" else "there is"
             raise UnsatisfiableError(
-                f"the rule {name!r} derives no finite text"
-                if spec.kind == "ebnf"
-                else "no finite text matches",
+                f"{where} no finite text",
                 kind=spec.kind,
                 hint="Give every recursion a way to end: an alternative, an optional property.",
             )

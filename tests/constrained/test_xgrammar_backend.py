@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 
 import pytest
 import torch
@@ -220,6 +221,9 @@ HOSTILE = [
     ("json_schema", '{"properties": {"a": {"$ref": "#"}}, "required": ["a"]}', UnsatisfiableError),
     ("json_schema", '{"items": {"$ref": "#"}, "minItems": 1}', UnsatisfiableError),
     ("json_schema", '{"minLength": 100001}', LimitError),
+    ("json_schema", json.dumps({"prefixItems": [{}] * 1001}), LimitError),
+    ("json_schema", json.dumps({"required": [str(i) for i in range(1001)]}), LimitError),
+    ("json_schema", json.dumps({"type": "integer", "minimum": int("12" * 2000)}), LimitError),
     ("json_schema", '{"type": "integer", "multipleOf": 1e-300}', GrammarError),
     ("regex", "((a{100}){100}){100}", LimitError),
 ]
@@ -232,6 +236,20 @@ def test_a_hostile_source_fails_with_a_grammar_error(
     with pytest.raises(error) as caught:
         byte_compiler.compile(GrammarSpec(kind, source))  # type: ignore[arg-type]
     assert "/project/cpp" not in str(caught.value)
+
+
+def test_nested_quantifiers_do_not_slow_down_with_the_length(byte_compiler: Compiler) -> None:
+    matcher = byte_compiler.compile(GrammarSpec.regex("(" * 40 + "a" + ")+" * 40)).matcher()
+    start = time.perf_counter()
+    assert all(matcher.accept(97) for _ in range(300))
+    assert time.perf_counter() - start < 1  # it took minutes
+
+
+def test_a_long_chain_of_references_is_a_limit(byte_compiler: Compiler) -> None:
+    chain = {f"d{i}": {"$ref": f"#/$defs/d{i + 1}"} for i in range(2000)}
+    schema = {"$ref": "#/$defs/d0", "$defs": {**chain, "d2000": {}}}
+    with pytest.raises(LimitError, match="too deep"):
+        byte_compiler.compile(GrammarSpec.json_schema(schema))
 
 
 @pytest.mark.parametrize(
