@@ -95,41 +95,69 @@ class Tokenizer:
         return self._role_format
 
     def _probe(self) -> RoleFormat:
-        def render(*turns: tuple[str, str]) -> str:
-            messages = [{"role": role, "content": content} for role, content in turns]
-            text: str = self._tokenizer.apply_chat_template(messages, tokenize=False)
-            return text
-
         try:
-            talk = render(
-                ("user", _FIRST), ("assistant", _SECOND), ("user", _THIRD), ("assistant", _SECOND)
-            )
+            return self._take_apart()
         except Exception:  # a template with rules of its own: turns are then written plainly
             return PLAIN
-        head, tail = talk.split(_FIRST, 1)
-        to_assistant, tail = tail.split(_SECOND, 1)
-        to_user, tail = tail.split(_THIRD, 1)
-        if to_assistant not in tail:
-            return PLAIN
-        assistant_suffix = talk.rsplit(_SECOND, 1)[1]
+
+    def _take_apart(self) -> RoleFormat:
+        """Find the pieces of the template around stand-ins; a `ValueError` where it has none."""
+        first = ("user", _FIRST)
+        [head, to_assistant, to_user, _] = self._around(
+            first, ("assistant", _SECOND), ("user", _THIRD)
+        )
+        # What a turn at the end closes with is its suffix, perhaps with more behind it, and the
+        # suffix is also what the next turn's prefix follows.
+        user_suffix = self._common(to_assistant, self._around(first)[1])
+        assistant_suffix = self._common(to_user, self._around(first, ("assistant", _SECOND))[2])
         user_prefix = to_user.removeprefix(assistant_suffix)
-        user_suffix, assistant_prefix = _split_between(to_assistant, user_prefix, assistant_suffix)
-        preamble = head.removesuffix(user_prefix) if head.endswith(user_prefix) else ""
+        if not head.endswith(user_prefix):
+            raise ValueError("turns of a user differ")
         parts = {
             "user": (user_prefix, user_suffix),
-            "assistant": (assistant_prefix, assistant_suffix),
+            "assistant": (to_assistant.removeprefix(user_suffix), assistant_suffix),
         }
+        opening = head.removesuffix(user_prefix)  # of a talk that begins with a user's turn
+        bos = str(self._tokenizer.bos_token or "")
+        bos = bos if opening.startswith(bos) else ""
         for role in ("system", "tool"):
             try:
-                text = render((role, _FIRST), ("user", _SECOND))
+                [before, middle, _] = self._around((role, _FIRST), ("user", _SECOND))
             except Exception:  # this template has no such role
                 continue
-            before, _, after = text.partition(_FIRST)
-            middle, found, _ = after.partition(_SECOND)
-            if found:
-                parts[role] = (before.removeprefix(preamble), middle.removesuffix(user_prefix))
-        # Some templates begin every talk with a system turn of their own.
-        return RoleFormat(parts=parts, preamble=preamble)
+            before = before.removeprefix(opening if role == "tool" else bos)
+            parts[role] = (before, middle.removesuffix(user_prefix))
+        preamble, default_system = opening.removeprefix(bos), None
+        prefix, suffix = parts.get("system", ("", ""))
+        if prefix and preamble.startswith(prefix) and preamble.endswith(suffix):
+            default_system = preamble.removeprefix(prefix).removesuffix(suffix)
+            preamble = ""
+        if self.encode("")[:1] != [self._tokenizer.bos_token_id]:  # else the tokenizer adds it
+            preamble = bos + preamble
+        return RoleFormat(parts=parts, default_system=default_system, preamble=preamble)
+
+    def _around(self, *turns: tuple[str, str]) -> list[str]:
+        """Render turns; return what is before, between and behind their contents."""
+        messages = [{"role": role, "content": content} for role, content in turns]
+        rest: str = self._tokenizer.apply_chat_template(messages, tokenize=False)
+        pieces: list[str] = []
+        for _, content in turns:
+            before, found, rest = rest.partition(content)
+            if not found:
+                raise ValueError(f"the template changes or drops {content!r}")
+            pieces.append(before)
+        return [*pieces, rest]
+
+    def _common(self, a: str, b: str) -> str:
+        """The longest common beginning that cuts no special token in two."""
+        length = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
+        length = min(len(a), len(b)) if length is None else length
+        for token in self._tokenizer.get_added_vocab():
+            for text in (a, b):
+                at = text.rfind(token, 0, length + len(token) - 1)
+                if 0 <= at < length < at + len(token):
+                    length = at
+        return a[:length]
 
     def grammar_compiler(self, vocab_size: int, stop_ids: Sequence[int]) -> GrammarCompiler:
         """A compiler of grammars over this vocabulary."""
@@ -149,19 +177,6 @@ def render_plain(messages: Messages, roles: RoleFormat, *, add_generation_prompt
         prefix, suffix = roles.part(str(message["role"]))
         text += f"{prefix}{message.get('content') or ''}{suffix}"
     return text + roles.part("assistant")[0] if add_generation_prompt else text
-
-
-def _split_between(between: str, user_prefix: str, assistant_suffix: str) -> tuple[str, str]:
-    """Split what stands between a user's and an assistant's content into suffix and prefix.
-
-    Turns of one template close alike, so the assistant's suffix is the first guess; else the part
-    that looks like the user's own prefix tells where the next turn begins.
-    """
-    if assistant_suffix and between.startswith(assistant_suffix):
-        return assistant_suffix, between[len(assistant_suffix) :]
-    opening = user_prefix[:1]
-    at = between.find(opening) if opening else -1
-    return (between[:at], between[at:]) if at >= 0 else ("", between)
 
 
 def check_folder(path: str) -> None:

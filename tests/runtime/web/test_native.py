@@ -142,7 +142,8 @@ def test_a_stream_comes_event_by_event_and_cumulative(server: Server) -> None:
 def test_a_client_that_leaves_frees_its_request(server: Server) -> None:
     body = {"text": "a", "sampling_params": ENDLESS, "stream": True}
     with server.post("/generate", body, stream=True) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()  # kept: without it the connection is closed
+        next(lines)
         assert server.state()["running"] == 1
     server.wait_until_idle(5)
 
@@ -181,7 +182,8 @@ def test_flush_is_200_when_idle_and_400_while_something_runs(server: Server) -> 
     assert server.state()["cached"] == 0
     body = {"text": "a", "sampling_params": ENDLESS, "stream": True}
     with server.post("/generate", body, stream=True) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()
+        next(lines)
         assert server.get("/flush_cache").status_code == 400
     server.wait_until_idle()
 

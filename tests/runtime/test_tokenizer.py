@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import lzma
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radixlm.ir.roles import PLAIN, RoleFormat
+from radixlm.runtime.config import ModelConfig
+from radixlm.runtime.errors import InvalidRequestError, ModelLoadError
+from radixlm.runtime.tokenizer import Tokenizer, load_tokenizer
+
+TALKS = [
+    [("user", "Hi"), ("assistant", "Yes?"), ("user", "And?")],
+    [("system", "Be brief."), ("user", "Hi"), ("assistant", "Yes?"), ("user", "And?")],
+    [("user", "Hi")],
+]
+
+
+def write(roles: RoleFormat, talk: list[tuple[str, str]]) -> str:
+    """A talk as a program writes it, up to where the assistant speaks."""
+    text = roles.preamble
+    if roles.default_system is not None and talk[0][0] != "system":
+        talk = [("system", roles.default_system), *talk]
+    for role, content in talk:
+        prefix, suffix = roles.part(role)
+        text += prefix + content + suffix
+    return text + roles.part("assistant")[0]
+
+
+def assert_same_ids(tokenizer: Tokenizer, talk: list[tuple[str, str]]) -> None:
+    messages = [{"role": role, "content": content} for role, content in talk]
+    text = write(tokenizer.role_format(), talk)
+    bos = tokenizer._tokenizer.bos_token_id  # phi-3 adds one to texts, but its template has none
+    found, rendered = tokenizer.encode(text), tokenizer.render(messages)
+    assert found.count(bos) <= 1
+    assert [t for t in found if t != bos] == [t for t in rendered if t != bos]
+
+
+def with_template(tokenizer: Tokenizer, template: str | None) -> Tokenizer:
+    import copy
+
+    inner = copy.deepcopy(tokenizer._tokenizer)
+    inner.chat_template = template
+    return Tokenizer(inner, tokenizer.path)
+
+
+@pytest.mark.parametrize("talk", TALKS, ids=["three turns", "system", "one"])
+def test_the_parts_of_chatml_join_to_its_talks(
+    talk: list[tuple[str, str]], tokenizer: Tokenizer
+) -> None:
+    assert_same_ids(tokenizer, talk)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("talk", TALKS, ids=["three turns", "system", "one"])
+@pytest.mark.parametrize("name", ["qwen2.5", "llama-3.1", "phi-3"])
+def test_the_parts_of_real_templates_join_to_their_talks(
+    name: str, talk: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    data = os.environ.get("RADIXLM_DATA")
+    if data is None:
+        pytest.skip("set RADIXLM_DATA to the folder with tokenizers/")
+    for file in (Path(data) / "tokenizers" / name).iterdir():
+        if file.suffix == ".xz":
+            (tmp_path / file.stem).write_bytes(lzma.decompress(file.read_bytes()))
+        else:
+            shutil.copy(file, tmp_path)
+    assert_same_ids(load_tokenizer(ModelConfig(model_path=str(tmp_path))), talk)
+
+
+TEMPLATES = {
+    "instructions": (
+        "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+        "{% elif m.role == 'assistant' %} {{ m.content }}<|im_end|>"
+        "{% else %}{{ raise_exception('no system here') }}{% endif %}{% endfor %}"
+    ),
+    "a default system turn": (
+        "{% if messages[0].role != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}"
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    ),
+    "an end of text": (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% else %}<|endoftext|>{% endif %}"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_parts_of_other_templates_join_to_their_talks(name: str, tokenizer: Tokenizer) -> None:
+    changed = with_template(tokenizer, TEMPLATES[name])
+    for talk in TALKS:
+        if name == "instructions" and talk[0][0] == "system":
+            continue
+        text = write(changed.role_format(), talk)
+        messages = [{"role": role, "content": content} for role, content in talk]
+        rendered = tokenizer.decode(changed.render(messages), skip_special_tokens=False)
+        assert text.rstrip() == rendered.rstrip()
+
+
+@pytest.mark.parametrize("template", [None, "always the same", "{{ nosuch.field.at_all }}"])
+def test_what_cannot_be_taken_apart_is_written_plainly(
+    template: str | None, tokenizer: Tokenizer
+) -> None:
+    assert with_template(tokenizer, template).role_format() == PLAIN
+
+
+def test_without_a_template_a_talk_is_written_plainly(tokenizer: Tokenizer) -> None:
+    plain = with_template(tokenizer, None)
+    ids = plain.render([{"role": "user", "content": "Hi"}])
+    assert plain.decode(ids) == "USER:Hi\nASSISTANT:"
+
+
+def test_a_template_that_refuses_is_the_callers_mistake(tokenizer: Tokenizer) -> None:
+    changed = with_template(tokenizer, TEMPLATES["instructions"])
+    with pytest.raises(InvalidRequestError, match="no system here"):
+        changed.render([{"role": "system", "content": "x"}])
+
+
+@pytest.mark.parametrize("variables", [{"tokenize": True}, {"messages": []}])
+def test_variables_do_not_get_past_the_template(
+    variables: dict[str, Any], tokenizer: Tokenizer
+) -> None:
+    with pytest.raises(InvalidRequestError):
+        tokenizer.render([{"role": "user", "content": "x"}], variables=variables)
+
+
+@pytest.mark.parametrize("text", ["", "plain", "naïve 😀 東京", "<|im_end|>", "a\x00b", "  two  "])
+def test_text_survives_a_round_trip(text: str, tokenizer: Tokenizer) -> None:
+    assert tokenizer.decode(tokenizer.encode(text), skip_special_tokens=False) == text
+
+
+def test_a_lone_surrogate_is_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InvalidRequestError, match="surrogate"):
+        tokenizer.encode("a\ud800")
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="tokenizer"):
+        load_tokenizer(ModelConfig(model_path=str(tmp_path)))
+    with pytest.raises(ModelLoadError, match="/no/such"):
+        load_tokenizer(ModelConfig(model_path="/no/such"))
