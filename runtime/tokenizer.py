@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,11 @@ MAX_CACHED_GRAMMARS = 256
 # Stand-ins for the content of turns when a chat template is taken apart. Two adjacent turns show
 # what stands between contents; no template changes plain words like these.
 _FIRST, _SECOND, _THIRD = "Alphacontent", "Betacontent", "Gammacontent"
+
+
+# The lazy module of transformers cannot be imported from by two threads at once ("cannot import
+# name 'AutoTokenizer'"), as desk and scheduler of one process do.
+_importing = threading.Lock()
 
 
 class Tokenizer:
@@ -197,9 +203,9 @@ def load_tokenizer(config: ModelConfig) -> Tokenizer:
     """
     path = config.tokenizer_path or config.model_path
     check_folder(path)
-    from transformers import AutoTokenizer
-
     try:
+        with _importing:
+            from transformers import AutoTokenizer
         return Tokenizer(AutoTokenizer.from_pretrained(path, local_files_only=True), path)
     except Exception as error:
         raise ModelLoadError(f"the tokenizer in {path!r} cannot be loaded: {error}") from error

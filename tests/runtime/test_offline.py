@@ -73,9 +73,9 @@ def assert_idle(engine: Engine) -> None:
         {"disable_radix_cache": True},
         {"chunked_prefill_size": 8},
         {"page_size": 4},
-        {"page_size": 4, "chunked_prefill_size": 7},
-        {"max_running_requests": 2},
-        {"max_total_tokens": 220},
+        pytest.param({"page_size": 4, "chunked_prefill_size": 7}, marks=pytest.mark.slow),
+        pytest.param({"max_running_requests": 2}, marks=pytest.mark.slow),
+        pytest.param({"max_total_tokens": 220}, marks=pytest.mark.slow),
     ],
     ids=lambda limits: ",".join(limits),
 )
@@ -88,6 +88,7 @@ def test_greedy_tokens_do_not_depend_on(
     assert_idle(engine)
 
 
+@pytest.mark.slow
 def test_a_pool_that_is_too_small_for_all_retracts_and_says_so(open_engine: Open) -> None:
     engine = open_engine(max_total_tokens=120)
     params = {"temperature": 0, "max_new_tokens": 60, "ignore_eos": True}
@@ -218,7 +219,7 @@ def test_a_bad_grammar_fails_alone(constraint: dict[str, Any], engine: Engine) -
     async def main() -> list[Any]:
         good = engine.async_generate("Go", {"max_new_tokens": 30, "ignore_eos": True})
         bad = engine.async_generate("Go", constraint)
-        return await asyncio.gather(good, bad, return_exceptions=True)
+        return list(await asyncio.gather(good, bad, return_exceptions=True))
 
     good, bad = asyncio.run(main())
     assert len(good["output_ids"]) == 30
@@ -236,6 +237,7 @@ def test_free_and_constrained_requests_share_a_batch(
     assert re.fullmatch("(ab)*(ab?)?c?", found[2]["text"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [-1, 8])
 @pytest.mark.parametrize("start", [0, 5, 40])
 def test_prompt_logprobs_are_those_of_generating_the_same_tokens(
@@ -271,6 +273,7 @@ def test_prompt_logprobs_are_those_of_generating_the_same_tokens(
             assert math.isclose(value, rows[position - start][0], abs_tol=1e-3)
 
 
+@pytest.mark.slow
 def test_prompt_logprobs_survive_a_pool_that_is_too_small(open_engine: Open) -> None:
     engine = open_engine(max_total_tokens=160, chunked_prefill_size=4)
     ids = list(range(10, 70))
@@ -322,6 +325,7 @@ def test_zero_new_tokens_compute_the_prompt_only(engine: Engine) -> None:
     assert engine.generate(LONG, GREEDY)["meta_info"]["computed_tokens"] == 1
 
 
+@pytest.mark.slow
 def test_no_limit_means_the_contexts_end(open_engine: Open) -> None:
     engine = open_engine(context_length=64)
     result = engine.generate(
@@ -347,7 +351,7 @@ def test_stop_token_ids_stop(engine: Engine) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_a_stop_string_cuts_the_text_that_would_have_been(
     data: st.DataObject, engine: Engine
 ) -> None:
@@ -385,7 +389,7 @@ def test_namespaces_share_nothing(engine: Engine) -> None:
 
 
 def test_a_name_can_be_used_again_at_once(engine: Engine) -> None:
-    for _ in range(8):
+    for _ in range(4):
         result = engine.generate("They wrote", {**GREEDY, "stop": "e"}, rid="same")
         assert (
             result["output_ids"]
@@ -403,6 +407,7 @@ def test_flushing_is_refused_while_something_runs(engine: Engine) -> None:
         assert time.monotonic() < deadline
 
 
+@pytest.mark.slow
 def test_a_failing_pass_ends_its_requests_and_the_engine_goes_on(
     open_engine: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,6 +432,7 @@ def test_a_failing_pass_ends_its_requests_and_the_engine_goes_on(
     assert len(engine.generate(LONG, GREEDY)["output_ids"]) == 24
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_said_so(open_engine: Open) -> None:
     from radixlm.runtime.errors import QueueFullError
 
@@ -450,6 +456,7 @@ def test_closing_twice_and_using_a_closed_engine(open_engine: Open) -> None:
         list(engine.generate("a", stream=True))
 
 
+@pytest.mark.slow
 def test_a_dropped_engine_ends_its_scheduler(tiny_model: str) -> None:
     def schedulers() -> int:
         return sum(thread.name == "radixlm-scheduler" for thread in threading.enumerate())

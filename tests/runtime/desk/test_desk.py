@@ -241,7 +241,7 @@ def test_segments_come_back_with_what_to_send_next(open_desk: OpenDesk) -> None:
             [token] = desk.tokenizer.encode(" nobody")
             answers = asyncio.create_task(answer_all(end, token))
             asked = order(desk, segments=["a"], sampling_params={"stop": "body"})
-            found = await generate(desk, asked)
+            found: Any = await generate(desk, asked)
             answers.cancel()
             # The length was reached in the same step: the whole token is kept.
             assert (found["meta_info"]["kept_tokens"], found["meta_info"]["tail_text"]) == (1, "")

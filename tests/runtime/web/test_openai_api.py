@@ -77,8 +77,8 @@ def test_chat_logprobs_cover_every_token(stream: bool, client: openai.OpenAI) ->
         "top_logprobs": 2,
         "extra_body": {"logit_bias": {"300": 1}},
     }
-    found = client.chat.completions.create(**fields, stream=stream)
-    answers = list(found) if stream else [found]
+    found: Any = client.chat.completions.create(**fields, stream=stream)
+    answers: list[Any] = list(found) if stream else [found]
     entries = [
         entry
         for answer in answers
