@@ -41,30 +41,37 @@ class Runtime:
         self, log_level: str = "error", launch_timeout: float = 300.0, **server_args: Any
     ) -> None:
         host = str(server_args.pop("host", "127.0.0.1"))
-        port = _free_port(host, int(server_args.pop("port", 30000)))
-        self.url = f"http://{host}:{port}"
-        given = {"host": host, "port": port, "log_level": log_level, **server_args}
-        package = Path(sys.modules[__name__.partition(".")[0]].__path__[0]).parent
-        path = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-            [sys.executable, "-m", "radixlm.launch_server", *_options(given)],
-            stdin=subprocess.PIPE,  # the server ends when this pipe does
-            env={**os.environ, "PYTHONPATH": path, "RADIXLM_EXIT_WITH_STDIN": "1"},
-        )
-        try:
-            key = server_args.get("api_key")
-            self.endpoint = self._wait(time.monotonic() + launch_timeout, key)
-        except BaseException:
-            self.shutdown()
-            raise
+        first = int(server_args.pop("port", 30000))
+        given = {"host": host, "log_level": log_level, **server_args}
+        deadline = time.monotonic() + launch_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        endpoint = None
+        while endpoint is None:
+            port = _free_port(host, first)
+            self.url = f"http://{host}:{port}"
+            self._process = _start({**given, "port": port})
+            try:
+                endpoint = self._wait(deadline, server_args.get("api_key"))
+            except BaseException:
+                self.shutdown()
+                raise
+            if endpoint is None:  # somebody else took the port in the meantime
+                self.shutdown()
+                first = port + 1
+        self.endpoint = endpoint
 
-    def _wait(self, deadline: float, api_key: str | None) -> RuntimeEndpoint:
+    def _wait(self, deadline: float, api_key: str | None) -> RuntimeEndpoint | None:
+        """Wait until the server answers; None when another process's server does at its port."""
         assert self._process is not None
         while time.monotonic() < deadline:
             if (code := self._process.poll()) is not None:
                 raise BackendError(f"the server ended with exit code {code}; see its message above")
             try:
-                return RuntimeEndpoint(self.url, api_key)
+                endpoint = RuntimeEndpoint(self.url, api_key)
+                if endpoint.get_server_info()["pid"] == self._process.pid:
+                    return endpoint
+                endpoint.close()
+                return None
             except BackendError as error:
                 if not error.retryable:
                     raise
@@ -125,6 +132,16 @@ class Runtime:
         trace: TracebackType | None,
     ) -> None:
         self.shutdown()
+
+
+def _start(given: dict[str, Any]) -> subprocess.Popen[bytes]:
+    package = Path(sys.modules[__name__.partition(".")[0]].__path__[0]).parent
+    path = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return subprocess.Popen(
+        [sys.executable, "-m", "radixlm.launch_server", *_options(given)],
+        stdin=subprocess.PIPE,  # the server ends when this pipe does
+        env={**os.environ, "PYTHONPATH": path, "RADIXLM_EXIT_WITH_STDIN": "1"},
+    )
 
 
 def _options(given: dict[str, Any]) -> list[str]:

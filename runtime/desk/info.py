@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ async def server_info(desk: Desk) -> dict[str, Any]:
         **config.pop("cache"),
         **config.pop("schedule"),
         **config,
+        "pid": os.getpid(),
         "served_model_name": desk.config.model_name,
         "max_total_num_tokens": model.pool_tokens,
         "max_req_input_len": desk.max_prompt_tokens,
