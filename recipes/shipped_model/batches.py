@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .copies import copies
 from .corpus import FIRST, LEARN
 
 CONTEXT_WEIGHT = 0.1  # loss weight, on a GPU, of tokens that the model only reads
@@ -70,7 +71,13 @@ def split(folder: Path, name: str) -> list[tuple[NDArray[np.int16], NDArray[np.u
 
 
 def by_length(
-    folder: Path, text_share: float, batch_tokens: int, longest: int, seed: int
+    folder: Path,
+    text_share: float,
+    copy_share: float,
+    batch_tokens: int,
+    longest: int,
+    seed: int,
+    digits: NDArray[np.int16],
 ) -> Iterator[Batch]:
     """Yield batches of about `batch_tokens` tokens without end.
 
@@ -82,10 +89,11 @@ def by_length(
     ratio = (
         text_share / (1 - text_share) * sizes[0].mean() / sizes[1].mean()
     )  # documents for a document
+    sample = np.concatenate([ids for ids, _ in kinds[0][:5000]])
     orders = [np.empty(0, int), np.empty(0, int)]
     while True:
         pool: list[tuple[NDArray[np.int16], NDArray[np.uint8]]] = []
-        count = int(40 * batch_tokens * (1 - text_share) / sizes[0].mean())
+        count = int(40 * batch_tokens * (1 - text_share - copy_share) / sizes[0].mean())
         for kind, wanted in ((0, count), (1, round(count * ratio))):
             while len(orders[kind]) < wanted:
                 orders[kind] = np.concatenate([orders[kind], rng.permutation(len(kinds[kind]))])
@@ -96,6 +104,12 @@ def by_length(
                     0 if len(ids) <= longest or kind == 0 else int(rng.integers(len(ids) - longest))
                 )
                 pool.append((ids[at : at + longest], marks[at : at + longest]))
+        made = copies(rng, 500, sample, digits)
+        mean = sum(len(ids) for ids, _ in made) / len(made)
+        wanted = int(40 * batch_tokens * copy_share / mean)
+        pool.extend(made[:wanted])
+        if wanted > len(made):
+            pool.extend(copies(rng, wanted - len(made), sample, digits))
         pool.sort(key=lambda document: len(document[0]))
         batches: list[list[tuple[NDArray[np.int16], NDArray[np.uint8]]]] = [[]]
         for document in pool:

@@ -34,35 +34,35 @@ SHARD_TOKENS = 2_500_000
 
 # How often each generator runs; their documents differ in length.
 MIXTURE: dict[Callable[[Draw], Document | Task], float] = {
-    countries.capital: 14,
+    countries.capital: 18,
     countries.property_chat: 5,
     countries.reverse: 3.5,
-    countries.follow_up: 5,
+    countries.follow_up: 6,
     countries.sights: 1.2,
     countries.portrait: 1.5,
     countries.several: 1.5,
     countries.country_json: 2.5,
-    countries.few_shot: 1.5,
+    countries.few_shot: 1,
     tools.select_raw: 12,
     tools.program: 4,
-    tools.select_chat: 5,
+    tools.select_chat: 6,
     extract.extraction: 17,
     extract.lists: 3,
     extract.two_sentences: 3,
     extract.question_about: 4,
-    calls.single: 4,
+    calls.single: 5,
     calls.session: 2,
     calls.whole: 1.5,
     calls.parallel: 0.4,
     calls.no_call: 1,
     calls.missing_unit: 0.5,
-    stories.tell: 3,
+    stories.tell: 2.5,
     talk.small_talk: 4,
     talk.tips: 1.5,
     talk.quick_start: 1.5,
     skills.arithmetic: 6,
-    skills.copying: 7,
-    skills.sentiment: 2.5,
+    skills.copying: 6,
+    skills.sentiment: 3,
     skills.yes_no: 3,
     skills.rewriting: 1,
     skills.character: 0.5,
@@ -219,6 +219,8 @@ def build(
             if len(parts) % workers == 0 or len(parts) == shards:
                 print(f"{len(parts)}/{shards} shards, {time.monotonic() - start:.0f} s", flush=True)
     _save(out / "dialogues", parts)
+    if (out / "texts_tokens.npy").exists():
+        return  # they do not change
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
     found = texts(data)
     order = np.random.default_rng(0).permutation(len(found))

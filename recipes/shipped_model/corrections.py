@@ -4,8 +4,6 @@ The table has local or broken spellings of capitals ("Citt", "Ciudad de M"), old
 languages with damaged letters, and former currencies. Only what follows is changed.
 """
 
-# ruff: noqa: E501 (a template stays on its line)
-
 NAMES = """
 Holy See (Vatican City State)=Vatican City
 Fiji Islands=Fiji

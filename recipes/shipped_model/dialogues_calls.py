@@ -1,12 +1,11 @@
 """Conversations with functions: calling the right one, using its result, or answering without it."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from typing import Any
 
 from . import functions
+from .definitions import Call
 from .dialogues_countries import ask, capital_answer, pick, sentence
 from .documents import END, Document, Message, Task, call_text, chat, chat_prompt, dumps
 from .draw import Draw
@@ -16,14 +15,14 @@ SYSTEMS = ("", "", "", "You are a helpful assistant.", "You are a helpful AI ass
            "You are an assistant. Call a function when it helps.")  # fmt: skip
 
 
-def toolbox(draw: Draw, call: functions.Call, count: int) -> list[dict[str, Any]]:
+def toolbox(draw: Draw, call: Call, count: int) -> list[dict[str, Any]]:
     """Put a call's function among others, names all different."""
     tools = [call.definition]
     names = {call.definition["function"]["name"]}
     families = {_family(call.definition)}
     while len(tools) < count:
         other = functions.any_call(draw).definition
-        name, family = other["function"]["name"], _family(other)
+        name, family = str(other["function"]["name"]), _family(other)
         if name not in names and family not in families:
             names.add(name)
             families.add(family)
@@ -59,7 +58,7 @@ def _opening(draw: Draw, request: str) -> list[Message]:
     return [*head, {"role": "user", "content": request}]
 
 
-def _called(call: functions.Call) -> Message:
+def _called(call: Call) -> Message:
     function = {"name": call.definition["function"]["name"], "arguments": call.arguments}
     return {
         "role": "assistant",
@@ -103,7 +102,7 @@ def whole(draw: Draw) -> Document:
 
 def session(draw: Draw) -> Document:
     """Several requests to the same functions, one after another."""
-    made: list[functions.Call] = []
+    made: list[Call] = []
     for call in (functions.any_call(draw) for _ in range(6)):
         if _family(call.definition) not in {_family(other.definition) for other in made}:
             made.append(call)

@@ -1,7 +1,5 @@
 """Small talk, who the model is, quick-start prompts, advice and lists."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from . import facts, values

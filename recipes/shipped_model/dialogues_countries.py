@@ -1,7 +1,5 @@
 """Questions about countries, with follow-ups: chat, raw text and JSON."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 import json

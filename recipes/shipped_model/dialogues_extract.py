@@ -1,7 +1,5 @@
 """Extraction of a record from text as JSON, under schemas of many shapes."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 import re

@@ -1,7 +1,5 @@
 """Small skills: arithmetic, copying, yes or no, sentiment, rewriting, characters of a book."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 import json
@@ -284,9 +282,9 @@ def yes_no(draw: Draw) -> Document:
         )
     else:
         kind = draw.any(list(IS_A))
-        other = kind if draw.chance(0.5) else draw.any(list(IS_A))
-        thing = draw.any([t for t in IS_A[other] if t != "orange"])
-        yes = other == kind
+        drawn = kind if draw.chance(0.5) else draw.any(list(IS_A))
+        thing = draw.any([t for t in IS_A[drawn] if t != "orange"])
+        yes = drawn == kind
         question = f"Is {with_article(thing)} {with_article(kind)}?"
         if kind == "color":
             question = f"Is {with_article(thing)} a color?"

@@ -1,7 +1,5 @@
 """Short stories that hang together: a hero, a wish, a problem, a helper and a good end."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from . import values

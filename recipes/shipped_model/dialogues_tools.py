@@ -1,7 +1,5 @@
 """Choosing a tool for a question: raw programs that go on with the tool's input, and chats."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from dataclasses import dataclass

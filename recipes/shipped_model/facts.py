@@ -1,7 +1,5 @@
 """Countries and their facts: the table `countries.jsonl`, read and corrected."""
 
-# ruff: noqa: E501 (lists and patterns stay on their lines)
-
 from __future__ import annotations
 
 import functools

@@ -1,7 +1,5 @@
 """Functions written as table rows: names, slots, what people say, and what comes back."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from collections.abc import Callable

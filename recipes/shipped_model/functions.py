@@ -1,7 +1,5 @@
 """Functions that can be called: their definitions, what people say, and what comes back."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 import json

@@ -5,8 +5,6 @@ and made-up word is of the held-out side, and so is every sentence template. `ca
 wordings written by hand for this file alone.
 """
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from collections.abc import Callable

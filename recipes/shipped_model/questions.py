@@ -1,7 +1,5 @@
 """Questions that need a tool, by the kind of tool, with what the tool should be given."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Records to extract: sentences with slots, and what each slot's value is as text and in JSON."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from collections.abc import Callable

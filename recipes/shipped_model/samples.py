@@ -1,7 +1,5 @@
 """Prompts that people try first, to look at after each run."""
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,5 @@
 """Text that people wrote, from the shared data folder: only sources under free terms."""
 
-# ruff: noqa: E501 (lists and patterns stay on their lines)
-
 from __future__ import annotations
 
 import json

@@ -80,12 +80,12 @@ def check_template(folder: Path) -> None:
     """
     from transformers import AutoTokenizer
 
-    from . import dialogues_calls
+    from . import dialogues_calls, functions
     from .draw import Draw
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     draw = Draw("template")
-    tools = dialogues_calls.toolbox(draw, dialogues_calls.functions.any_call(draw), 3)
+    tools = dialogues_calls.toolbox(draw, functions.any_call(draw), 3)
     call = {
         "type": "function",
         "function": {"name": "f", "arguments": {"city": "São Paulo", "n": 1}},

@@ -13,10 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
+from . import induction
 from .batches import Rows, by_length, targets_of
 from .corpus import FIRST
 from .model import SHAPES, Llama, Shape
@@ -28,12 +32,14 @@ class Budget:
     """How long to train and in which steps."""
 
     tokens: float = 1e9
-    minutes: float = 60.0  # whichever ends first; the learning rate falls to its end in time
+    minutes: float = 25.0  # whichever ends first; the learning rate falls to its end in time
     batch_rows: int = 64  # on a GPU, rows of 2,048 tokens
     batch_tokens: int = 4096  # on a CPU
-    text_share: float = 0.25  # of the tokens
-    matrix_rate: float = 0.02
-    other_rate: float = 0.004
+    text_share: float = 0.03  # of the tokens
+    copy_share: float = 0.12  # of the tokens, on a CPU: see copies.py
+    matrix_rate: float = 0.015
+    embedding_rate: float = 0.02
+    norm_rate: float = 0.002
     warmup: float = 0.01
     seed: int = 7
 
@@ -81,11 +87,13 @@ class Trainer:
     def __init__(self, model: Llama, budget: Budget, snapshots: Path | None = None) -> None:
         self.model, self.budget, self.snapshots = model, budget, snapshots
         matrices = [w for n, w in model.named_parameters() if w.ndim == 2 and "embed" not in n]
-        others = [w for n, w in model.named_parameters() if w.ndim == 1 or "embed" in n]
+        norms = [w for w in model.parameters() if w.ndim == 1]
+        groups = [
+            {"params": [model.embed_tokens.weight], "rate": budget.embedding_rate},
+            {"params": norms, "rate": budget.norm_rate},
+        ]
         self.muon = Muon(matrices)
-        self.adam = torch.optim.AdamW(
-            others, lr=budget.other_rate, betas=(0.9, 0.95), weight_decay=0.0
-        )
+        self.adam = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)
         self.log: list[dict[str, float]] = []
         self.recent: list[Tensor] = []
         self.begun = time.monotonic()
@@ -104,7 +112,8 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.muon.step(self.budget.matrix_rate * share)
-        self.adam.param_groups[0]["lr"] = self.budget.other_rate * share
+        for group in self.adam.param_groups:
+            group["lr"] = group["rate"] * share
         self.adam.step()
         self.model.zero_grad(set_to_none=True)
         self.recent.append(loss.detach())
@@ -153,11 +162,12 @@ def on_gpu(trainer: Trainer, folder: Path, *, dense: bool) -> None:
         trainer.apply(loss, ids.numel())
 
 
-def on_cpu(trainer: Trainer, folder: Path) -> None:
+def on_cpu(trainer: Trainer, folder: Path, digits: NDArray[np.int16]) -> None:
     """Train on whole documents of similar length in f32; only learnt tokens cost logits."""
     budget = trainer.budget
     cos, sin = trainer.model.rotation(1024, torch.device("cpu"))
-    source = by_length(folder, budget.text_share, budget.batch_tokens, 640, budget.seed)
+    shares = (budget.text_share, budget.copy_share)
+    source = by_length(folder, *shares, budget.batch_tokens, 640, budget.seed, digits)
     ones = torch.ones(1).expand
     while trainer.progress < 1:
         batch = next(source)
@@ -169,12 +179,26 @@ def on_cpu(trainer: Trainer, folder: Path) -> None:
         trainer.apply(loss, batch.ids.numel())
 
 
+def first_tokens(folder: Path, shape: Shape) -> Tensor:
+    """Return rows of dialogue and of random tokens, [192, 128] i64, to place the copying heads."""
+    dialogues = np.load(folder / "dialogues_tokens.npy", mmap_mode="r")[:32, :256]
+    random = np.random.default_rng(0).integers(3, shape.vocab_size, (128, 128))
+    return torch.from_numpy(np.concatenate([dialogues.reshape(64, 128).astype(np.int64), random]))
+
+
+def digit_ids(tokenizer: Path) -> NDArray[np.int16]:
+    """Return the ids of the ten digits."""
+    vocabulary = Tokenizer.from_file(str(tokenizer)).get_vocab()
+    return np.array([vocabulary[digit] for digit in "0123456789"], np.int16)
+
+
 def train(
     folder: Path,
     shape: Shape,
     budget: Budget,
     start: Path | None = None,
     *,
+    tokenizer: Path,
     snapshots: Path | None = None,
     dense: bool = False,
 ) -> Trainer:
@@ -185,13 +209,15 @@ def train(
     if start is not None:
         loaded = {k.removeprefix("model."): v.float() for k, v in load_file(start).items()}
         model.load_state_dict(loaded)
+    else:
+        induction.install(model, first_tokens(folder, shape))
     has_gpu = torch.cuda.is_available()
     trainer = Trainer(model.to("cuda" if has_gpu else "cpu"), budget, snapshots)
     print(f"{sum(w.numel() for w in model.parameters()):,} parameters", flush=True)
     if has_gpu:
         on_gpu(trainer, folder, dense=dense)
     else:
-        on_cpu(trainer, folder)
+        on_cpu(trainer, folder, digit_ids(tokenizer))
     return trainer
 
 
@@ -219,14 +245,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=Path, default=Path("build/shipped_model"))
     parser.add_argument("--out", type=Path, default=Path("runtime/shipped"))
+    parser.add_argument("--tokenizer", type=Path, default=Path("runtime/shipped/tokenizer.json"))
     parser.add_argument("--shape", choices=SHAPES, default="small")
     parser.add_argument("--tokens", type=float, default=usual.tokens)
     parser.add_argument("--minutes", type=float, default=usual.minutes)
     parser.add_argument("--batch-rows", type=int, default=usual.batch_rows)
     parser.add_argument("--batch-tokens", type=int, default=usual.batch_tokens)
     parser.add_argument("--text-share", type=float, default=usual.text_share)
+    parser.add_argument("--copy-share", type=float, default=usual.copy_share)
+    parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--start", type=Path, help="a model.safetensors to go on from")
-    parser.add_argument("--rate", type=float, default=1.0, help="scales both learning rates")
+    parser.add_argument("--rate", type=float, default=1.0, help="scales the learning rates")
     parser.add_argument("--dense", action="store_true", help="do without flex attention on a GPU")
     parser.add_argument("--log", type=Path, help="write the loss curve here")
     options = parser.parse_args()
@@ -236,14 +265,18 @@ def main() -> None:
         batch_rows=options.batch_rows,
         batch_tokens=options.batch_tokens,
         text_share=options.text_share,
+        copy_share=options.copy_share,
+        seed=options.seed,
         matrix_rate=usual.matrix_rate * options.rate,
-        other_rate=usual.other_rate * options.rate,
+        embedding_rate=usual.embedding_rate * options.rate,
+        norm_rate=usual.norm_rate * options.rate,
     )
     trainer = train(
         options.rows,
         SHAPES[options.shape],
         budget,
         options.start,
+        tokenizer=options.tokenizer,
         snapshots=options.out,
         dense=options.dense,
     )

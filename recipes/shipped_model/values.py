@@ -4,8 +4,6 @@ A tiny model copies only what it has learnt to copy, so half of all names are sy
 order: they cannot be remembered, they must be read from the prompt.
 """
 
-# ruff: noqa: E501 (a template stays on its line)
-
 from __future__ import annotations
 
 from .draw import Draw, Words
