@@ -93,5 +93,7 @@ def tokenizer(tiny_model: str) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def engine(tiny_model: str) -> Iterator[Engine]:
-    with Engine(model_path=tiny_model, in_process=True, check_invariants=True) as made:
+    # Checking the invariants walks the whole pool after every step, so the pool is a small one.
+    limits = {"max_total_tokens": 6000, "check_invariants": True}
+    with Engine(model_path=tiny_model, in_process=True, **limits) as made:
         yield made

@@ -38,6 +38,7 @@ def open_engine(tiny_model: str) -> Iterator[Open]:
 
     def opened(**settings: Any) -> Engine:
         fields = {"model_path": tiny_model, "in_process": True, "check_invariants": True}
+        fields["max_total_tokens"] = 6000
         made.append(Engine(**{**fields, **settings}))
         return made[-1]
 
