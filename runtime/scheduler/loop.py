@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 IDLE_MS = 500  # an idle loop shows that it lives this often
 COMPILING_MS = 2  # how often a waiting loop looks for finished grammars
 THROUGHPUT_WINDOW_S = 2.0
+NO_TOKEN = "no token can be chosen: the logits are not finite, or every token is forbidden"
 
 
 class Loop:
@@ -198,7 +199,7 @@ class Loop:
         tokens = sample(self._runner, jobs, logits, [row for _, row in sampling])
         for job, token in zip(jobs, tokens, strict=True):
             if token < 0:
-                self._drop(job, "the model's logits for this request are not finite", 500)
+                self._drop(job, NO_TOKEN, 500)
                 continue
             if job.generated == 0:
                 self._prompt += job.prompt

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from ...constrained.bitmask import allocate_bitmask
 from .job import Job
+
+logger = logging.getLogger(__name__)
 
 
 def fill_mask(jobs: Sequence[Job], vocab_size: int) -> tuple[Tensor, list[int]] | None:
@@ -24,5 +27,9 @@ def fill_mask(jobs: Sequence[Job], vocab_size: int) -> tuple[Tensor, list[int]] 
         return None
     mask = allocate_bitmask(len(constrained), vocab_size)
     for row, (_, matcher) in enumerate(constrained):
-        matcher.fill(mask, row)
+        try:
+            matcher.fill(mask, row)
+        except Exception:  # a bug of the back end's; the neighbours in the batch go on
+            logger.exception("a grammar's mask could not be filled")
+            mask[row] = 0  # nothing is allowed, so that the sampler fails this row alone
     return mask, [index for index, _ in constrained]
