@@ -24,7 +24,7 @@ def sample(runner: Runner, jobs: Sequence[Job], logits: Tensor, rows: Sequence[i
         rows: for each job, its row of `logits`.
 
     Returns:
-        [batch] token ids; -1 where no token can be chosen: the logits are not finite, or all are forbidden.
+        [batch] token ids; -1 where no token can be chosen (logits not finite, all forbidden).
     """
     chosen = logits if len(rows) == logits.shape[0] else logits[list(rows)]
     mask = fill_mask(jobs, chosen.shape[1])
