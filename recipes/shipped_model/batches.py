@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .copies import copies
+from .copies import alphabet, copies
 from .corpus import FIRST, LEARN
 
 CONTEXT_WEIGHT = 0.1  # loss weight, on a GPU, of tokens that the model only reads
@@ -77,7 +77,7 @@ def by_length(
     batch_tokens: int,
     longest: int,
     seed: int,
-    digits: NDArray[np.int16],
+    tokenizer: Path,
 ) -> Iterator[Batch]:
     """Yield batches of about `batch_tokens` tokens without end.
 
@@ -89,7 +89,7 @@ def by_length(
     ratio = (
         text_share / (1 - text_share) * sizes[0].mean() / sizes[1].mean()
     )  # documents for a document
-    sample = np.concatenate([ids for ids, _ in kinds[0][:5000]])
+    letters = alphabet(tokenizer, np.concatenate([ids for ids, _ in kinds[0][:5000]]), rng)
     orders = [np.empty(0, int), np.empty(0, int)]
     while True:
         pool: list[tuple[NDArray[np.int16], NDArray[np.uint8]]] = []
@@ -104,12 +104,12 @@ def by_length(
                     0 if len(ids) <= longest or kind == 0 else int(rng.integers(len(ids) - longest))
                 )
                 pool.append((ids[at : at + longest], marks[at : at + longest]))
-        made = copies(rng, 500, sample, digits)
+        made = copies(rng, 500, letters)
         mean = sum(len(ids) for ids, _ in made) / len(made)
         wanted = int(40 * batch_tokens * copy_share / mean)
         pool.extend(made[:wanted])
         if wanted > len(made):
-            pool.extend(copies(rng, wanted - len(made), sample, digits))
+            pool.extend(copies(rng, wanted - len(made), letters))
         pool.sort(key=lambda document: len(document[0]))
         batches: list[list[tuple[NDArray[np.int16], NDArray[np.uint8]]]] = [[]]
         for document in pool:

@@ -99,6 +99,7 @@ def build(scale: float = 1.0) -> list[HeldOut]:
         HeldOut("capitals_unseen_phrasings", (_capital_tasks("phrasings", unseen=True) + _by_hand())[::every], "contains"),
         HeldOut("tools", _drawn(dialogues_tools.select_raw, "raw", size(150)) + _drawn(dialogues_tools.select_chat, "chat", size(100))
                 + _drawn(_documented_program, "program", size(50)), "select"),
+        HeldOut("tools_documented_program", _drawn(_documented_program, "documented", size(80)), "select"),
         HeldOut("extraction", _drawn(_any_extraction, "values", size(200), unseen=False), "json"),
         HeldOut("extraction_unseen_phrasings", _drawn(_any_extraction, "phrasings", size(100)), "json"),
         HeldOut("tool_calls", _drawn(lambda d: dialogues_calls.single(d, "weather"), "weather", size(80))

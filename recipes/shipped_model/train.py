@@ -15,9 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from . import induction
@@ -162,12 +160,12 @@ def on_gpu(trainer: Trainer, folder: Path, *, dense: bool) -> None:
         trainer.apply(loss, ids.numel())
 
 
-def on_cpu(trainer: Trainer, folder: Path, digits: NDArray[np.int16]) -> None:
+def on_cpu(trainer: Trainer, folder: Path, tokenizer: Path) -> None:
     """Train on whole documents of similar length in f32; only learnt tokens cost logits."""
     budget = trainer.budget
     cos, sin = trainer.model.rotation(1024, torch.device("cpu"))
     shares = (budget.text_share, budget.copy_share)
-    source = by_length(folder, *shares, budget.batch_tokens, 640, budget.seed, digits)
+    source = by_length(folder, *shares, budget.batch_tokens, 640, budget.seed, tokenizer)
     ones = torch.ones(1).expand
     while trainer.progress < 1:
         batch = next(source)
@@ -184,12 +182,6 @@ def first_tokens(folder: Path, shape: Shape) -> Tensor:
     dialogues = np.load(folder / "dialogues_tokens.npy", mmap_mode="r")[:32, :256]
     random = np.random.default_rng(0).integers(3, shape.vocab_size, (128, 128))
     return torch.from_numpy(np.concatenate([dialogues.reshape(64, 128).astype(np.int64), random]))
-
-
-def digit_ids(tokenizer: Path) -> NDArray[np.int16]:
-    """Return the ids of the ten digits."""
-    vocabulary = Tokenizer.from_file(str(tokenizer)).get_vocab()
-    return np.array([vocabulary[digit] for digit in "0123456789"], np.int16)
 
 
 def train(
@@ -217,7 +209,7 @@ def train(
     if has_gpu:
         on_gpu(trainer, folder, dense=dense)
     else:
-        on_cpu(trainer, folder, digit_ids(tokenizer))
+        on_cpu(trainer, folder, tokenizer)
     return trainer
 
 
