@@ -31,6 +31,9 @@ from .draw import Draw
 ROW = 2048  # tokens
 LEARN, FIRST = 1, 2  # flags of a token: the model learns to write it; it starts a document
 SHARD_TOKENS = 2_500_000
+COPIES_A_JOB = 10_000
+
+Packed = tuple[NDArray[np.int16], NDArray[np.uint8]]  # tokens and flags
 
 # How often each generator runs; their documents differ in length.
 MIXTURE: dict[Callable[[Draw], Document | Task], float] = {
@@ -184,8 +187,17 @@ def pack(
     return tokens, flags
 
 
-def _shard(job: tuple[int, str, Path]) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    number, tokenizer_path, _ = job
+def _copies(job: tuple[int, str, NDArray[np.int16]]) -> Packed:
+    from . import copies
+
+    number, tokenizer_path, sample = job
+    rng = np.random.default_rng(1_000_000 + number)
+    letters = copies.alphabet(Path(tokenizer_path), sample, rng)
+    return pack(copies.copies(rng, COPIES_A_JOB, letters))
+
+
+def _shard(job: tuple[int, str]) -> Packed:
+    number, tokenizer_path = job
     tokenizer = Tokenizer.from_file(tokenizer_path)
     rng = np.random.default_rng(number)
     stream = dialogues(f"shard {number}")
@@ -204,21 +216,31 @@ def build(
     out: Path,
     dialogue_tokens: float,
     workers: int,
+    *,
     first: int = 0,
+    copy_documents: int = 0,
 ) -> None:
-    """Write dialogues.npz and texts.npz with `tokens` and `flags`, [rows, ROW] each."""
+    """Write the packed rows of dialogues, of sequences to copy if asked, and of texts.
+
+    Each kind is a pair of files, `KIND_tokens.npy` and `KIND_flags.npy`, [rows, ROW] both.
+    """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     shards = max(1, round(dialogue_tokens / SHARD_TOKENS))
-    jobs = [(number, str(tokenizer_path), data) for number in range(first, first + shards)]
+    jobs = [(number, str(tokenizer_path)) for number in range(first, first + shards)]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         parts = []
         for part in pool.imap(_shard, jobs):
             parts.append(part)
             if len(parts) % workers == 0 or len(parts) == shards:
                 print(f"{len(parts)}/{shards} shards, {time.monotonic() - start:.0f} s", flush=True)
+        sample = parts[0][0][:200].ravel()
+        runs = range(-(-copy_documents // COPIES_A_JOB))
+        random = pool.map(_copies, [(run, str(tokenizer_path), sample) for run in runs])
     _save(out / "dialogues", parts)
+    if random:
+        _save(out / "copies", random)
     if (out / "texts_tokens.npy").exists():
         return  # they do not change
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
@@ -229,7 +251,7 @@ def build(
     print(f"corpus done in {time.monotonic() - start:.0f} s", flush=True)
 
 
-def _save(path: Path, parts: list[tuple[NDArray[np.int16], NDArray[np.uint8]]]) -> None:
+def _save(path: Path, parts: list[Packed]) -> None:
     tokens = np.concatenate([tokens for tokens, _ in parts])
     flags = np.concatenate([flags for _, flags in parts])
     np.save(f"{path}_tokens.npy", tokens)
@@ -248,6 +270,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/shipped_model"))
     parser.add_argument("--dialogue-tokens", type=float, default=1.25e7)
     parser.add_argument("--first-shard", type=int, default=0, help="other data than shard 0's")
+    parser.add_argument("--copy-documents", type=int, default=0, help="for a GPU: see copies.py")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     build(
@@ -256,7 +279,8 @@ def main() -> None:
         options.out,
         options.dialogue_tokens,
         options.workers,
-        options.first_shard,
+        first=options.first_shard,
+        copy_documents=options.copy_documents,
     )
 
 

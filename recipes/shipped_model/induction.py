@@ -16,6 +16,8 @@ Source of the idea: "In-context Learning and Induction Heads" (Olsson et al., 20
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -51,8 +53,7 @@ def _states(model: Llama, ids: Tensor, layers: int) -> Tensor:
     x = model.embed_tokens(ids)
     for index in range(layers):
         x = model.layers[index](x, rotation, None)
-    layer = model.layers[layers]
-    assert isinstance(layer, Layer)
+    layer = cast(Layer, model.layers[layers])
     out: Tensor = layer.input_layernorm(x)
     return out
 
@@ -73,7 +74,7 @@ def install(model: Llama, ids: Tensor) -> None:
     common = torch.nn.functional.normalize(torch.randn(hidden), dim=0)
     weight -= (weight @ common)[:, None] * common
     weight += COMMON * weight.norm(dim=1).mean() * common
-    first, second = (layer.self_attn for layer in list(model.layers)[:2])
+    first, second = (cast(Layer, model.layers[index]).self_attn for index in (0, 1))
 
     # Layer 0: look one back. The score is the sum of cos((distance - 1) * angle) over the fast pairs.
     read = _states(model, ids, 0).flatten(0, 1) @ common

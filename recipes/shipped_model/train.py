@@ -20,7 +20,7 @@ from torch import Tensor
 
 from . import induction
 from .batches import Rows, by_length, targets_of
-from .corpus import FIRST
+from .corpus import FIRST, ROW
 from .model import SHAPES, Llama, Shape
 from .optimizer import Muon
 
@@ -140,15 +140,14 @@ class Trainer:
 def on_gpu(trainer: Trainer, folder: Path, *, dense: bool) -> None:
     """Train on packed rows in bf16 with compiled flex attention."""
     budget, device = trainer.budget, torch.device("cuda")
-    sources = [
-        Rows(folder, "dialogues", device, budget.seed),
-        Rows(folder, "texts", device, budget.seed + 1),
-    ]
-    texts = max(1, round(budget.batch_rows * budget.text_share))
+    shares = {"texts": budget.text_share, "copies": budget.copy_share}
+    counts = {kind: max(1, round(budget.batch_rows * share)) for kind, share in shares.items()}
+    counts["dialogues"] = budget.batch_rows - sum(counts.values())
+    sources = {kind: Rows(folder, kind, device, budget.seed) for kind in counts}
     forward = torch.compile(trainer.model)
-    rotation = trainer.model.rotation(sources[0].tokens.size(1), device)
+    rotation = trainer.model.rotation(ROW, device)
     while trainer.progress < 1:
-        parts = [sources[0].take(budget.batch_rows - texts), sources[1].take(texts)]
+        parts = [sources[kind].take(count) for kind, count in counts.items()]
         tokens, flags = torch.cat([t for t, _ in parts]), torch.cat([f for _, f in parts])
         # One more column, so that the inputs keep 2,048: multiples of 128 are faster.
         tokens = torch.cat([tokens, tokens.new_zeros(len(tokens), 1)], 1)
