@@ -6,16 +6,16 @@ import radixlm as rl
 
 DATE = r"(0[1-9]|[12][0-9]|3[01])\.(0[1-9]|1[0-2])\.20[0-9]{2}"
 
-LIST = """
-root ::= item ", " item ", " item
-item ::= [A-Z] [a-z]+
+SENTENCE = """
+root ::= "The capital of " name " is " name "."
+name ::= [A-Z] [a-z]+ (" " [A-Z] [a-z]+)?
 """
 
 
-class Order(BaseModel):
-    product: str = Field(max_length=40)
-    quantity: int = Field(ge=1, le=999)
-    price: float
+class Person(BaseModel):
+    name: str = Field(max_length=40)
+    age: int = Field(ge=0, le=150)
+    city: str
 
 
 @rl.function
@@ -24,14 +24,15 @@ def a_date(s):
 
 
 @rl.function
-def three_names(s):
-    s += "Three friends: " + rl.gen("names", ebnf=LIST, max_tokens=32)
+def a_sentence(s, country):
+    s += rl.user(f"What is the capital of {country}?")
+    s += rl.assistant(rl.gen("sentence", ebnf=SENTENCE, max_tokens=32))
 
 
 @rl.function
-def order(s, sentence):
-    s += rl.user(f"Extract the product, quantity and price as JSON: {sentence}")
-    s += rl.assistant(rl.gen("order", json_schema=Order, max_tokens=64))
+def person(s, sentence):
+    s += rl.user(f"Extract the name, age and city as JSON: {sentence}")
+    s += rl.assistant(rl.gen("person", json_schema=Person, max_tokens=64))
 
 
 @rl.function
@@ -41,9 +42,9 @@ def unfinished_grammar(s):
 
 if __name__ == "__main__":
     print(a_date.run(temperature=0)["date"])
-    print(three_names.run(temperature=0.7, sampling_seed=1)["names"])
-    document = order.run("I would like to buy 3 lamps for 19.50 dollars.", temperature=0)["order"]
-    print(Order.model_validate_json(document))
+    print(a_sentence.run("Norway", temperature=0)["sentence"])
+    document = person.run("Peter Brown is 52 years old and lives in Oslo.", temperature=0)["person"]
+    print(Person.model_validate_json(document))
     try:
         print(unfinished_grammar.run()["word"])
     except rl.GrammarError as error:

@@ -14,11 +14,7 @@ def tool_use(s, question):
 
 
 if __name__ == "__main__":
-    for question in (
-        "What is 23 + 19",
-        "Who wrote Alice in Wonderland",
-        "What is the capital of Spain",
-    ):
+    for question in ("What is 23 + 19", "Who wrote Alice in Wonderland"):
         state = tool_use.run(question, temperature=0)
         print(state.text())
         scores = state.get_meta_info("tool")["normalized_prompt_logprobs"]

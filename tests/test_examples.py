@@ -47,7 +47,11 @@ EXPECTED = {
     "quickstart": ["calculator", "search engine", "Paris", "Tokyo", '"name": "Maria Lopez"'],
     "tool_use": ["calculator", "search engine"],
     "multi_turn_qa": ["Washington", "Rome", "Athens"],
-    "structured": ["product='lamp", "quantity=3", "price=19.5", "refused: ebnf"],
+    "structured": [
+        "The capital of Norway is Oslo.",
+        "name='Peter Brown' age=52 city='Oslo'",
+        "refused: ebnf",
+    ],
     "fork_join": ["Oslo", "Cairo", "Santiago", "computed"],
     "batch": ["positive  I love this lamp", "negative  The chair broke"],
     "agent": ["calculator('31 * 12') = 372", "Japan has 124 million people"],
