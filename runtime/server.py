@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import socket
@@ -19,8 +18,6 @@ from .config import EngineConfig, ServerConfig
 from .errors import EngineError
 from .launch import launch
 from .web.app import make_app
-
-logger = logging.getLogger(__name__)
 
 CUT_OFF_S = 1.0  # for handlers that are still at it after the time to drain
 # Of generation_config.json, what the OpenAI routes take as the model's defaults.
