@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import time
 from collections.abc import Callable
@@ -49,21 +48,25 @@ def dense_mask(documents: Tensor) -> Tensor:
     return same & torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()
 
 
-def block_mask(documents: Tensor) -> object:
-    """Return the same mask for flex attention."""
+def block_masks(rows: int, length: int, device: torch.device) -> Callable[[Tensor], object]:
+    """Return a function from document numbers [rows, length] to the same mask for flex attention.
 
-    def same_document(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        return (q >= k) & (documents[b, q] == documents[b, k])
-
-    rows, length = documents.shape
-    return _compiled_mask()(same_document, rows, None, length, length, device=documents.device)
-
-
-@functools.cache
-def _compiled_mask() -> Callable[..., object]:
+    The numbers are copied into one buffer, so that every step's mask has the same function and
+    nothing is compiled again.
+    """
     from torch.nn.attention.flex_attention import create_block_mask
 
-    return torch.compile(create_block_mask)
+    current = torch.zeros(rows, length, dtype=torch.int32, device=device)
+    make = torch.compile(create_block_mask)
+
+    def same_document(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        return (q >= k) & (current[b, q] == current[b, k])
+
+    def mask(documents: Tensor) -> object:
+        current.copy_(documents)
+        return make(same_document, rows, None, length, length, device=device)
+
+    return mask
 
 
 def rate_at(progress: float, warmup: float) -> float:
@@ -139,13 +142,14 @@ class Trainer:
 
 def on_gpu(trainer: Trainer, folder: Path, *, dense: bool) -> None:
     """Train on packed rows in bf16 with compiled flex attention."""
-    budget, device = trainer.budget, torch.device("cuda")
+    budget, device = trainer.budget, trainer.model.norm.weight.device
     shares = {"texts": budget.text_share, "copies": budget.copy_share}
     counts = {kind: max(1, round(budget.batch_rows * share)) for kind, share in shares.items()}
     counts["dialogues"] = budget.batch_rows - sum(counts.values())
     sources = {kind: Rows(folder, kind, device, budget.seed) for kind in counts}
     forward = torch.compile(trainer.model)
     rotation = trainer.model.rotation(ROW, device)
+    mask = dense_mask if dense else block_masks(budget.batch_rows, ROW, device)
     while trainer.progress < 1:
         parts = [sources[kind].take(count) for kind, count in counts.items()]
         tokens, flags = torch.cat([t for t, _ in parts]), torch.cat([f for _, f in parts])
@@ -153,9 +157,8 @@ def on_gpu(trainer: Trainer, folder: Path, *, dense: bool) -> None:
         tokens = torch.cat([tokens, tokens.new_zeros(len(tokens), 1)], 1)
         flags = torch.cat([flags, flags.new_full((len(flags), 1), FIRST)], 1)
         ids, following, weights, documents = targets_of(tokens, flags)
-        mask = dense_mask(documents) if dense else block_mask(documents)
-        with torch.autocast("cuda", torch.bfloat16):
-            loss = forward(ids, following, weights, rotation, mask)
+        with torch.autocast(device.type, torch.bfloat16):
+            loss = forward(ids, following, weights, rotation, mask(documents))
         trainer.apply(loss, ids.numel())
 
 
