@@ -10,7 +10,7 @@ import argparse
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +86,9 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def dialogues(seed: str) -> Iterator[Document]:
+def dialogues(seed: str, words: Sequence[str]) -> Iterator[Document]:
     """Yield training documents without end."""
-    draw = Draw(seed)
+    draw = Draw(seed, words=words)
     makers, weights = list(MIXTURE), list(MIXTURE.values())
     while True:
         for make in draw.rng.choices(makers, weights, k=256):
@@ -108,7 +108,7 @@ def texts(data: Path) -> list[Document]:
 
 def sample(data: Path, dialogues: int) -> list[Document]:
     """Return a sample to train the tokenizer on."""
-    stream = globals()["dialogues"]("tokenizer")
+    stream = globals()["dialogues"]("tokenizer", text.dictionary(data))
     made = [next(stream) for _ in range(dialogues)]
     found = texts(data)
     return [*made, *found[:: max(1, len(found) // 15_000)]]
@@ -196,11 +196,11 @@ def _copies(job: tuple[int, str, NDArray[np.int16]]) -> Packed:
     return pack(copies.copies(rng, COPIES_A_JOB, letters))
 
 
-def _shard(job: tuple[int, str]) -> Packed:
-    number, tokenizer_path = job
+def _shard(job: tuple[int, str, list[str]]) -> Packed:
+    number, tokenizer_path, words = job
     tokenizer = Tokenizer.from_file(tokenizer_path)
     rng = np.random.default_rng(number)
-    stream = dialogues(f"shard {number}")
+    stream = dialogues(f"shard {number}", words)
     done: list[tuple[NDArray[np.int16], NDArray[np.uint8]]] = []
     total = 0
     while total < SHARD_TOKENS:
@@ -228,7 +228,8 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     shards = max(1, round(dialogue_tokens / SHARD_TOKENS))
-    jobs = [(number, str(tokenizer_path)) for number in range(first, first + shards)]
+    words = text.dictionary(data)
+    jobs = [(number, str(tokenizer_path), words) for number in range(first, first + shards)]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         parts = []
         for part in pool.imap(_shard, jobs):

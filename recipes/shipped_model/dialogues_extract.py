@@ -8,74 +8,15 @@ from typing import Any
 from . import values
 from .dialogues_countries import json_style
 from .documents import Document, Task, chat_prompt, dumps
-from .draw import Draw, Pool
+from .draw import Draw, sections
 from .records import FIELDS, SENTENCES
 
 SLOT = re.compile(r"{(\w+)}")
 ARTICLE = re.compile(r"\b([Aa]) (?=[aeiouAEIOU])")
 
-ASK_KEYS = Pool(
-    lines="""
-    Extract the {k} from this text: {s}
-    Extract {k} from the text.¶{s}
-    Extract {k} as JSON: {s}
-    Extract the {k} as JSON.¶¶{s}
-    {s}¶Extract the {k} as JSON.
-    {s}¶¶Give me the {k} in the JSON format.
-    Find the {k} in this sentence and answer in JSON.¶{s}
-    Return a JSON object with the {k}.¶Text: {s}
-    Read the text and return {k} as JSON.¶¶{s}
-    Text: {s}¶Return the {k} as JSON.
-    Write the {k} of this sentence as a JSON object: {s}
-    From the following text, take {k}: {s}
-    What are the {k} in this text? Answer in JSON. {s}
-    Convert this to JSON with the keys {k}: {s}
-    Turn the sentence into JSON ({k}).¶{s}
-    Get {k} from: {s}
-    Please extract {k} from the sentence "{s}"
-    Parse this into JSON with {k}.¶{s}
-    I need {k} as JSON. The text is: {s}
-    Fill in the JSON fields {k} from this text: {s}
-    Fields: {k}¶Text: {s}
-    Give me {k} from this message: {s}
-"""
-)
 
-ASK_PLAIN = Pool(
-    lines="""
-    Extract the information as JSON: {s}
-    Extract the data from this text as JSON.¶{s}
-    Extract the person's details: {s}
-    Extract the details from this text: {s}
-    {s}¶¶Extract the information in the JSON format.
-    {s}¶Give me this as JSON.
-    Convert this sentence to JSON: {s}
-    Turn this text into JSON.¶{s}
-    Text: {s}¶JSON:
-    {s}¶JSON:
-    Parse this: {s}
-    Extract: {s}
-    Please extract the information from the following text in the JSON format.¶{s}
-    Summarize the text as a JSON object.¶¶{s}
-    Read this and answer in JSON: {s}
-    Structure this text as JSON: {s}
-    Extract the facts from this sentence: {s}
-    Sentence: {s}¶Output:
-    Text: {s}¶Answer with a JSON object.
-    What does this text say? Answer as JSON.¶{s}
-"""
-)
-
-ASK_SCHEMA = Pool(
-    lines="""
-    Extract the information from the text. Answer with JSON that fits this schema: {j}¶Text: {s}
-    Fill this JSON schema from the text.¶Schema: {j}¶Text: {s}
-    {s}¶¶Answer as JSON with this schema:¶{j}
-    Schema: {j}¶¶{s}
-    Return JSON for the schema {j} from this text: {s}
-    Use this JSON schema: {j}¶Read this text: {s}
-"""
-)
+REQUESTS = sections("requests.txt")
+ASK_KEYS, ASK_PLAIN, ASK_SCHEMA = (REQUESTS[name] for name in ("keys", "plain", "schema"))
 
 SYSTEMS = (
     "", "", "", "You extract data.", "You are a helpful assistant.", "Answer in JSON.", "You are a helpful AI assistant.",
@@ -106,6 +47,7 @@ def fill(draw: Draw, domain: str = "") -> tuple[str, dict[str, tuple[str, Any]]]
         found["email"] = (address, address)
     text = template.format(**{slot: shown for slot, (shown, _) in found.items()})
     text = ARTICLE.sub(r"\1n ", text)
+    text = text.replace("¶", "\n")
     return text[0].upper() + text[1:] if draw.chance(0.97) else text, found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -38,17 +39,39 @@ class Pool:
 
 
 class Words(Pool):
-    """A pool written as words separated by spaces."""
+    """A pool written as words separated by spaces.
 
-    def __init__(self, text: str) -> None:
+    An open pool stands for far more words than it lists: training draws half of them from a
+    dictionary (`Draw.words`), or the model would remember the list instead of reading the prompt.
+    """
+
+    def __init__(self, text: str, *, is_open: bool = False) -> None:
         super().__init__(*text.split())
+        self.is_open = is_open
+
+
+def sections(name: str) -> dict[str, Pool]:
+    """Read wordings, one a line under `[section]`, from a file in `wordings/`."""
+    found: dict[str, list[str]] = {}
+    text = (Path(__file__).parent / "wordings" / name).read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if line.startswith("[") and line.endswith("]"):
+            lines = found[line[1:-1]] = []
+        elif line and not line.startswith("#"):
+            lines.append(line)
+    return {section: Pool(lines="\n".join(lines)) for section, lines in found.items()}
 
 
 class Draw:
     """A seeded source of choices, for training or for the held-out sets."""
 
     def __init__(
-        self, seed: int | str, *, held_out: bool = False, unseen_wordings: bool | None = None
+        self,
+        seed: int | str,
+        *,
+        held_out: bool = False,
+        unseen_wordings: bool | None = None,
+        words: Sequence[str] = (),
     ) -> None:
         """Start from a seed.
 
@@ -56,13 +79,17 @@ class Draw:
             seed: Where the random numbers start.
             held_out: Draw names, cities, products and made-up words of the held-out side.
             unseen_wordings: Draw sentence templates of the held-out side; as `held_out` by default.
+            words: A dictionary for the open pools; none of its words may be held out.
         """
+        self.words = words
         self.rng = random.Random(seed)
         self.held_out = held_out
         self.unseen_wordings = held_out if unseen_wordings is None else unseen_wordings
 
     def of(self, pool: Pool) -> str:
         """Draw from this side of the split."""
+        if self.words and isinstance(pool, Words) and pool.is_open and self.chance(0.5):
+            return self.any(self.words)
         other_side = self.unseen_wordings if pool.is_wording else self.held_out
         return self.rng.choice(pool.held_out if other_side else pool.train)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .documents import Document, chat, raw, turns
 from .draw import Draw
+from .values import OPEN_POOLS
 
 CHILDREN = (
     "Aesop", "Abbie Farwell Brown", "Anonymous", "Beatrix Potter", "L. Frank Baum", "Edith Nesbit", "Hans Christian Andersen",
@@ -142,3 +143,19 @@ def common_words(documents: list[Document], at_least: int = 12) -> set[str]:
     for document in documents:
         counts.update(re.findall(r"[a-z]+", document.pieces[0][0]))
     return {word for word, count in counts.items() if count >= at_least and len(word) > 2}
+
+
+def dictionary(data: Path) -> list[str]:
+    """Return lowercase dictionary words for the open pools; those of the books come three times.
+
+    Words that any open pool holds out are left out, in the plural too.
+    """
+    common = common_words(list(books(data)), 3)
+    held_out = {word for pool in OPEN_POOLS for word in pool.held_out}
+    found: dict[str, int] = {}
+    for entry in _lines(data / "wordnet_definitions.jsonl.xz"):
+        for word in entry["words"]:
+            plain = re.fullmatch(r"[a-z]{3,12}", word) and not UNWANTED.search(word)
+            if plain and word not in held_out and word.rstrip("s") not in held_out:
+                found[word] = 3 if word in common else 1
+    return [word for word, times in sorted(found.items()) for _ in range(times)]

@@ -54,13 +54,17 @@ TWO_WORD_CITIES = (
     "Santa Fe", "Fort Worth", "El Paso", "Palo Alto", "St. Louis", "Quebec City", "Abu Dhabi", "New Delhi",
 )  # fmt: skip
 
-ADJECTIVES = Words("""
+ADJECTIVES = Words(
+    """
 red blue green black white yellow silver golden wooden leather cotton plastic steel glass ceramic small large big tiny
 heavy light wireless electric digital portable foldable waterproof vintage modern classic used new handmade organic
 soft round square compact smart cordless woolen striped bright dark thick thin warm
-""")
+""",
+    is_open=True,
+)
 
-THINGS = Words("""
+THINGS = Words(
+    """
 backpack ball bag basket bed belt bench bicycle blanket blender book bottle bowl bracelet brush bucket cable camera
 candle carpet chair charger clock coat couch cup curtain desk dress drill drone fan flashlight fork frame fridge
 glove guitar hammer hat headphones heater helmet hoodie jacket jar jeans kettle keyboard kite knife ladder lamp
@@ -68,20 +72,28 @@ laptop light mattress microphone mirror monitor mouse mug necklace notebook oven
 printer puzzle radio razor ring router rug ruler saddle sandals saw scarf scooter screen shelf shirt shoes shovel skirt
 sofa speaker spoon stapler stool stove suitcase sunglasses sweater table tablet teapot telescope tent toaster
 towel toy tripod trumpet umbrella vase violin wallet watch whistle
-""")
+""",
+    is_open=True,
+)
 
-JOBS = Words("""
+JOBS = Words(
+    """
 accountant actor architect artist baker barber biologist carpenter chef chemist coach cook dancer dentist designer
 doctor driver economist editor electrician engineer farmer firefighter fisherman florist gardener guide hairdresser
 janitor journalist judge lawyer librarian mechanic model musician nurse painter pharmacist photographer pilot
 plumber poet programmer professor receptionist sailor scientist secretary singer soldier student surgeon tailor teacher
 translator vet waiter writer
-""")
+""",
+    is_open=True,
+)
 
-HOBBIES = Words("""
+HOBBIES = Words(
+    """
 reading swimming cooking hiking painting dancing fishing gardening running cycling singing chess football tennis
 photography drawing knitting climbing sailing skiing baking yoga
-""")
+""",
+    is_open=True,
+)
 
 COLORS = (
     "red",
@@ -97,10 +109,14 @@ COLORS = (
     "gray",
     "silver",
 )
-ANIMALS = Words("""
+ANIMALS = Words(
+    """
 cat dog rabbit fox bear mouse horse cow sheep goat duck hen frog owl parrot lion tiger elephant monkey turtle wolf deer
 squirrel hedgehog penguin dolphin whale bee ant butterfly spider snail snake crow swan
-""")
+""",
+    is_open=True,
+)
+OPEN_POOLS = (ADJECTIVES, THINGS, JOBS, HOBBIES, ANIMALS)
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
