@@ -3,6 +3,7 @@
 ProgramError                   the program is at fault; carries the user's file and line
 ├── UnboundVariableError       a variable is read that no statement binds
 ├── RoleError                  roles nested, or ended without a beginning
+├── FuelError                  a bound on steps, tokens, forks, nesting or time is used up
 └── UnsupportedError           this backend cannot do what the statement asks
 BackendError                   the backend failed; `retryable` says whether trying again can help
 """
@@ -57,3 +58,7 @@ class BackendError(Exception):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class FuelError(ProgramError):
+    """A bound of a program's run is used up; the message names the bound and its number."""
