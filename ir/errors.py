@@ -3,6 +3,7 @@
 ProgramError                   the program is at fault; carries the user's file and line
 ├── UnboundVariableError       a variable is read that no statement binds
 ├── RoleError                  roles nested, or ended without a beginning
+├── ProgramEndedError          a state is written to after its program ended
 ├── FuelError                  a bound on steps, tokens, forks, nesting or time is used up
 └── UnsupportedError           this backend cannot do what the statement asks
 BackendError                   the backend failed; `retryable` says whether trying again can help
@@ -62,3 +63,7 @@ class BackendError(Exception):
 
 class FuelError(ProgramError):
     """A bound of a program's run is used up; the message names the bound and its number."""
+
+
+class ProgramEndedError(ProgramError):
+    """`s += ...` after the program has ended or was cancelled, or on a fork that was joined."""

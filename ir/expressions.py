@@ -22,7 +22,7 @@ class Node(
 class Const(Node, frozen=True, kw_only=True):
     """A constant."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
 
 
 class Name(Node, frozen=True, kw_only=True):

@@ -15,9 +15,9 @@ from typing import Any
 
 from ..ir.machine import Execution
 from ..ir.nodes import Sampling
+from ..ir.strand import Listener, Strand
 from .backends.default import current_backend, using
 from .state import ProgramState
-from .strand import Listener, Strand
 
 GENERATOR_CHUNK = 200  # programs that `generator_style` starts at a time
 MIN_THREADS, THREADS_PER_CPU = 96, 16  # of `num_threads="auto"`

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..ir import loop
 from ..ir.nodes import NOWHERE, JoinMode, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Span, Stmt
+from ..ir.strand import Strand
 from .expr import Expr, as_expr
-from .strand import Strand
 
 
 class ProgramState:

@@ -10,9 +10,9 @@ import pytest
 from radixlm.ir import loop
 from radixlm.ir.machine import Execution
 from radixlm.ir.nodes import NOWHERE, Gen, Let, Sampling, Text
+from radixlm.ir.strand import Listener, Start, Strand
 from radixlm.lang.backends.scripted import ScriptedBackend
 from radixlm.lang.errors import BackendError, ProgramEndedError
-from radixlm.lang.strand import Listener, Start, Strand
 
 
 def on(backend: ScriptedBackend) -> Start:

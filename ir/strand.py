@@ -1,8 +1,9 @@
 """A strand: feeds one `Execution` its statements, in order, from any thread.
 
-The body of a program runs in an ordinary thread and only enqueues; a task on the private loop
-executes. So several statements can be pending while the body goes on, and the body waits only where
-it reads a variable. A strand that fails runs nothing more: every later read meets its error.
+The body of a program only enqueues, from an ordinary thread where a function runs eagerly, from a
+task where it is compiled (`run.py`); a task on an event loop executes. So several statements can be
+pending while the body goes on, and the body waits only where it reads a variable. A strand that
+fails runs nothing more: every later read meets its error.
 
 Whether a strand is open and what stands in its queue change together, under a lock, so each work
 that was accepted is answered: nothing can come to stand behind the mark that ends the queue.
@@ -18,10 +19,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from ..ir.loop import background_loop, submit
-from ..ir.machine import Execution, Piece
-from ..ir.nodes import NOWHERE, JoinMode, ScopeBegin, Span, Stmt
 from .errors import BackendError, ProgramEndedError, UnboundVariableError
+from .loop import background_loop
+from .machine import Execution, Piece
+from .nodes import NOWHERE, JoinMode, ScopeBegin, Span, Stmt
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,9 @@ class Strand:
         variables: dict[str, Future[Any]] | None = None,
         streams: bool = False,
         strict: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        """Begin; `start` is called on `loop`, the private one by default."""
         self.variables: dict[str, Future[Any]] = dict(variables or {})
         self.error: Exception | None = None
         self.streams = streams
@@ -63,8 +66,8 @@ class Strand:
         self._queue = asyncio.Queue()
         self._cancelled = False  # both belong to the loop
         self._task: asyncio.Task[None] | None = None
-        self._loop = background_loop()
-        submit(self._work(start))
+        self._loop = loop or background_loop()
+        asyncio.run_coroutine_threadsafe(self._work(start), self._loop)
 
     # ---- from the program's thread
 
@@ -106,6 +109,7 @@ class Strand:
                     variables=self.variables,
                     streams=self.streams,
                     strict=self._strict,
+                    loop=self._loop,
                 )
                 for index in range(count)
             ]
@@ -188,6 +192,22 @@ class Strand:
         if future is None:
             raise UnboundVariableError(name, bound=list(self.variables), span=span)
         return future.result()
+
+    async def value(self, name: str, span: Span = NOWHERE) -> Any:
+        """`read` for a coroutine on the strand's own loop."""
+        future = self.variables.get(name)
+        if future is None:
+            raise UnboundVariableError(name, bound=list(self.variables), span=span)
+        return future.result() if future.done() else await asyncio.wrap_future(future)
+
+    async def settled(self) -> Execution | None:
+        """`wait` for a coroutine on the strand's own loop."""
+        try:
+            everything: Future[Any] = self.drained()
+        except ProgramEndedError:
+            everything = self.done
+        await asyncio.wait([asyncio.wrap_future(everything)])
+        return self._execution
 
     def _enqueue(
         self, work: Callable[[Execution], Awaitable[T]], out: str | None = None
