@@ -1,13 +1,13 @@
 """How `select` decides, given the log-probabilities of each choice's tokens.
 
-The three methods carry SGLang's names. Scores cover the tokens that differ between the choices and
-what follows them, never a token of the prompt that all choices share.
+The first three methods carry SGLang's names; `distribution` is ours. Scores cover the tokens that
+differ between the choices and what follows them, never a token of the prompt that all share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import fsum
+from math import exp, fsum, inf
 from typing import Any
 
 import msgspec
@@ -89,12 +89,38 @@ def unconditional_likelihood_normalized(scored: Sequence[Scored]) -> Decision:
     )
 
 
+def distribution(scored: Sequence[Scored]) -> Decision:
+    """Choose the most probable choice, and report the probabilities of all, in order.
+
+    A choice's probability is the product over all its scored tokens, divided by the sum of these
+    products: the chance of this choice given that one of them follows. Length is not made up for,
+    so a longer choice is rarely the likelier one. What is meant exactly:
+
+    * A choice counts as the tokens that its text is encoded to; other spellings of the same text in
+      tokens are left out, as a model hardly ever writes them.
+    * A choice stands for every text that begins with it. If one is the beginning of another ("no",
+      "not sure"), the longer one's chance lies within the shorter one's and is counted in both. Let
+      all end alike (in a full stop, a line break) where they are to exclude each other.
+    * At the very start of a text the first token counts as certain, for every choice.
+
+    All are equal where every one is impossible.
+    """
+    totals = [fsum(choice.logprobs) for choice in scored]
+    greatest = max(totals)
+    weights = [1.0 if greatest == -inf else exp(total - greatest) for total in totals]
+    whole = fsum(weights)
+    return Decision(
+        index=argmax(totals), meta={"distribution": [weight / whole for weight in weights]}
+    )
+
+
 METHODS: dict[str, Callable[[Sequence[Scored]], Decision]] = {
     method.__name__: method
     for method in (
         token_length_normalized,
         greedy_token_selection,
         unconditional_likelihood_normalized,
+        distribution,
     )
 }
 NEEDS_UNCONDITIONAL = frozenset({"unconditional_likelihood_normalized"})

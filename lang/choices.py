@@ -21,3 +21,4 @@ class ChoicesMethod:
 token_length_normalized = ChoicesMethod("token_length_normalized")
 greedy_token_selection = ChoicesMethod("greedy_token_selection")
 unconditional_likelihood_normalized = ChoicesMethod("unconditional_likelihood_normalized")
+distribution = ChoicesMethod("distribution")

@@ -28,6 +28,7 @@ PUBLIC = [
     "assistant",
     "assistant_begin",
     "assistant_end",
+    "distribution",
     "flush_cache",
     "function",
     "gen",

@@ -35,6 +35,7 @@ from .lang.api import (
 )
 from .lang.backends.default import flush_cache, get_server_info, set_default_backend
 from .lang.choices import (
+    distribution,
     greedy_token_selection,
     token_length_normalized,
     unconditional_likelihood_normalized,
@@ -88,6 +89,7 @@ __all__ = [
     "assistant",
     "assistant_begin",
     "assistant_end",
+    "distribution",
     "flush_cache",
     "function",
     "gen",

@@ -1,4 +1,5 @@
 from itertools import zip_longest
+from math import exp, inf, log
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from radixlm.ir.choices import (
     NEEDS_UNCONDITIONAL,
     Scored,
     argmax,
+    distribution,
     greedy_token_selection,
     mean_logprobs,
     token_length_normalized,
@@ -115,3 +117,34 @@ def test_without_a_prior_the_unconditional_method_is_the_normalized_one(
     assert (
         unconditional_likelihood_normalized(choices).index == token_length_normalized(choices).index
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "index", "probabilities"),
+    [
+        ([[-3.0]], 0, [1.0]),
+        ([[log(0.5), log(0.5)], [log(0.75)]], 1, [0.25, 0.75]),  # the product, not the mean
+        ([[log(0.2)], [log(0.2), 0.0]], 0, [0.5, 0.5]),  # one may begin with the other
+        ([[-9000.0], [-9000.0 + log(3)]], 1, [0.25, 0.75]),  # too small to be a float
+        ([[-inf], [-1.0]], 1, [0.0, 1.0]),
+        ([[-inf], [-inf]], 0, [0.5, 0.5]),
+        ([[], [log(0.25)]], 0, [0.8, 0.2]),  # nothing to score counts as certain
+    ],
+)
+def test_the_distribution_weighs_whole_choices(
+    rows: list[list[float]], index: int, probabilities: list[float]
+) -> None:
+    decision = distribution(scored(*rows))
+    assert decision.index == index
+    assert decision.meta == {"distribution": pytest.approx(probabilities)}
+
+
+@given(st.lists(LOGPROBS, min_size=1, max_size=5))
+def test_the_distribution_is_the_normalised_product_of_the_tokens_chances(
+    rows: list[list[float]],
+) -> None:
+    decision = distribution(scored(*rows))
+    chances = [exp(sum(row)) for row in rows]
+    expected = [chance / sum(chances) for chance in chances]
+    assert decision.meta["distribution"] == pytest.approx(expected)
+    assert decision.index == argmax([sum(row) for row in rows])

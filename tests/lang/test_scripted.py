@@ -1,4 +1,5 @@
 import asyncio
+import math
 
 import pytest
 
@@ -100,3 +101,15 @@ def test_only_the_named_generations_are_held() -> None:
     assert state["y"] == "2"
     backend.let_go()
     assert state.text() == "123"
+
+
+def test_a_select_can_report_the_probability_of_each_option() -> None:
+    @rl.function
+    def program(s: rl.ProgramState) -> None:
+        s += rl.select("x", ["a", "b"], choices_method=rl.distribution)
+
+    chances = {"a": 0.1, "b": 0.3}
+    backend = rl.ScriptedBackend(scores=lambda prompt, choice: math.log(chances[choice]))
+    state = program.run(backend=backend)
+    assert state["x"] == "b"
+    assert state.get_meta_info("x")["distribution"] == pytest.approx([0.25, 0.75])
