@@ -116,14 +116,14 @@ def lower_target(node: ast.expr) -> Target:
             raise Unsupported(node, "an attribute as a target", "bind a name, or an item of a dict")
 
 
-_UNARY: dict[type[ast.unaryop], Literal["not", "-", "+", "~"]] = {
+UNARY: dict[type[ast.unaryop], Literal["not", "-", "+", "~"]] = {
     ast.Not: "not",
     ast.USub: "-",
     ast.UAdd: "+",
     ast.Invert: "~",
 }
 _Arithmetic = Literal["+", "-", "*", "/", "//", "%", "**", "|", "&", "^", "<<", ">>"]
-_BINARY: dict[type[ast.operator], _Arithmetic] = {
+BINARY: dict[type[ast.operator], _Arithmetic] = {
     ast.Add: "+",
     ast.Sub: "-",
     ast.Mult: "*",
@@ -138,7 +138,7 @@ _BINARY: dict[type[ast.operator], _Arithmetic] = {
     ast.RShift: ">>",
 }
 _Comparison = Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in", "is", "is not"]
-_COMPARE: dict[type[ast.cmpop], _Comparison] = {
+COMPARE: dict[type[ast.cmpop], _Comparison] = {
     ast.Eq: "==",
     ast.NotEq: "!=",
     ast.Lt: "<",
@@ -150,7 +150,7 @@ _COMPARE: dict[type[ast.cmpop], _Comparison] = {
     ast.Is: "is",
     ast.IsNot: "is not",
 }
-_CONVERSIONS: dict[int, Literal["", "s", "r", "a"]] = {
+CONVERSIONS: dict[int, Literal["", "s", "r", "a"]] = {
     -1: "",
     ord("s"): "s",
     ord("r"): "r",
@@ -206,12 +206,12 @@ class _Lowering:
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
                 return self._negative(node)
             case ast.UnaryOp(op=operator, operand=operand):
-                return Unary(operator=_UNARY[type(operator)], operand=self.expression(operand))
+                return Unary(operator=UNARY[type(operator)], operand=self.expression(operand))
             case ast.BinOp(op=ast.MatMult()):
                 raise Unsupported(node, "the operator @", "call a function of the client")
             case ast.BinOp(left=left, op=operator, right=right):
                 return Binary(
-                    operator=_BINARY[type(operator)],
+                    operator=BINARY[type(operator)],
                     left=self.expression(left),
                     right=self.expression(right),
                 )
@@ -221,7 +221,7 @@ class _Lowering:
                     operands=self._all(values),
                 )
             case ast.Compare(left=left, ops=operators, comparators=values):
-                names = [_COMPARE[type(operator)] for operator in operators]
+                names = [COMPARE[type(operator)] for operator in operators]
                 rest = tuple(zip(names, self._all(values), strict=True))
                 return Compare(left=self.expression(left), rest=rest)
             case ast.IfExp(test=test, body=then, orelse=otherwise):
@@ -260,7 +260,7 @@ class _Lowering:
             case ast.FormattedValue(value=value, conversion=conversion, format_spec=spec):
                 return Hole(
                     value=self.expression(value),
-                    conversion=_CONVERSIONS[conversion],
+                    conversion=CONVERSIONS[conversion],
                     spec=None if spec is None else self.expression(spec),
                 )
             case _:

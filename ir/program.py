@@ -200,7 +200,14 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def hash(self) -> str:
         """Return 64 hexadecimal digits that name what the program does, wherever it stands."""
-        return hashlib.sha256(to_json(msgspec.structs.replace(self, file=""))).hexdigest()
+        functions = {k: msgspec.structs.replace(v, file="") for k, v in self.functions.items()}
+        bare = msgspec.structs.replace(self, file="", functions=functions)
+        return hashlib.sha256(to_json(bare)).hexdigest()
+
+    def __str__(self) -> str:
+        from .text import to_text  # it imports this module
+
+        return to_text(self)
 
 
 def to_json(program: Program) -> bytes:
