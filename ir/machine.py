@@ -103,6 +103,7 @@ class Execution:
     roles: RoleFormat
     defaults: Sampling = field(default_factory=Sampling)
     listener: Callable[[Piece], None] | None = None  # set when somebody streams
+    meter: Callable[[Meta], None] | None = None  # told what each generated sample cost; may refuse
     text: str = ""
     variables: dict[str, Any] = field(default_factory=dict[str, Any])
     meta: dict[str, Any] = field(default_factory=dict[str, Any])  # a list where the value is one
@@ -119,10 +120,12 @@ class Execution:
         *,
         defaults: Sampling,
         listener: Callable[[Piece], None] | None = None,
+        meter: Callable[[Meta], None] | None = None,
     ) -> Execution:
         """Open a sequence on `backend` for a program that begins."""
         roles = await backend.role_format()
-        return cls(backend, await backend.open(), roles, defaults=defaults, listener=listener)
+        sequence = await backend.open()
+        return cls(backend, sequence, roles, defaults=defaults, listener=listener, meter=meter)
 
     async def execute(self, statement: Stmt, span: Span = NOWHERE) -> None:
         """Carry out one statement.
@@ -160,6 +163,7 @@ class Execution:
                 sequence,
                 self.roles,
                 defaults=self.defaults,
+                meter=self.meter,
                 text=self.text,
                 variables=dict(self.variables),
                 messages=[dict(message) for message in self.messages],
@@ -195,9 +199,10 @@ class Execution:
         if not text:
             return
         await self.backend.extend(self.sequence, text)
-        self._grow(text, name)
+        self.grow(text, name)
 
-    def _grow(self, text: str, name: str | None = None, meta: Meta | None = None) -> None:
+    def grow(self, text: str, name: str | None = None, meta: Meta | None = None) -> None:
+        """Note text that has reached the sequence; tell who listens."""
         self.text += text
         if self.listener and text:
             self.listener(Piece(text, name, meta))
@@ -237,12 +242,15 @@ class Execution:
         complete = msgspec.structs.replace(gen, sampling=sampling)
 
         def emit(text: str, meta: Meta) -> None:
-            self._grow(text, gen.out, meta)
+            self.grow(text, gen.out, meta)
 
         streaming = self.listener is not None
         result = await self.backend.generate(self.sequence, complete, emit if streaming else None)
         if not streaming:
-            self._grow(result.texts[0])
+            self.grow(result.texts[0])
+        if self.meter is not None:
+            for meta in result.metas:
+                self.meter(meta)
         if gen.out is not None:
             single = len(result.texts) == 1
             self.variables[gen.out] = result.texts[0] if single else result.texts
@@ -255,7 +263,7 @@ class Execution:
         decision = METHODS[select.method](scored)
         chosen = select.choices[decision.index]
         await self.backend.extend(self.sequence, chosen, scored[decision.index].tokens)
-        self._grow(chosen, select.out)
+        self.grow(chosen, select.out)
         if select.out is not None:
             self.variables[select.out] = chosen
             self.meta[select.out] = {

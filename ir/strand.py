@@ -140,6 +140,14 @@ class Strand:
         if self._strict:
             result.result()
 
+    def apply(self, change: Callable[[Execution], Any], out: str | None = None) -> None:
+        """Enqueue a change of the execution that is no statement; its value is bound to `out`."""
+
+        async def work(execution: Execution) -> Any:
+            return change(execution)
+
+        self._enqueue(work, out)
+
     def drained(self) -> Future[Execution]:
         """A future of the execution, done when everything enqueued so far has run."""
 

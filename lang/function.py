@@ -10,14 +10,19 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial, update_wrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..ir.loop import submit, wait
 from ..ir.machine import Execution
 from ..ir.nodes import Sampling
 from ..ir.strand import Listener, Strand
-from .backends.default import current_backend, using
+from .backends.default import ProgramBackend, current_backend, using
 from .state import ProgramState
+
+if TYPE_CHECKING:
+    from .compiler import Compiled
 
 GENERATOR_CHUNK = 200  # programs that `generator_style` starts at a time
 MIN_THREADS, THREADS_PER_CPU = 96, 16  # of `num_threads="auto"`
@@ -85,6 +90,7 @@ class Function:
         stream: bool = False,
         backend: Any = None,
         use_thread: bool = True,
+        compiled: bool | None = None,
         **kwargs: Any,
     ) -> ProgramState:
         """Run the program; the named parameters are the defaults of its gens.
@@ -109,6 +115,9 @@ class Function:
             stream: the state's `text_iter` and `text_async_iter` give text as it comes.
             backend: where it runs; else the caller's, `set_default_backend`'s, the shipped model.
             use_thread: `False` waits for each statement and raises its error at once.
+            compiled: `True` runs the compiled form, and fails where there is none; `False` runs the
+                function itself. By default a server gets the compiled form, whole, if there is one
+                and JSON can carry the arguments; elsewhere the function itself runs.
             **kwargs: the function's arguments by name.
 
         Raises:
@@ -129,12 +138,13 @@ class Function:
             "sampling_seed": sampling_seed,
             "backend": backend,
             "use_thread": use_thread,
+            "compiled": compiled,
         }
         state, body = self._begin(args, kwargs, settings, streams=stream)
         if stream:
-            _in_thread(body)
+            body.start()
         else:
-            body()
+            body.run()
         return state
 
     async def arun(self, *args: Any, stream: bool = False, **kwargs: Any) -> ProgramState:
@@ -148,7 +158,7 @@ class Function:
         settings = {name: kwargs.pop(name) for name in _SETTINGS & kwargs.keys()}
         begin = partial(self._begin, args, kwargs, settings, streams=stream)
         state, body = await asyncio.to_thread(begin)  # it may load the shipped model
-        ended = _in_thread(body)
+        ended = body.start()
         if stream:
             return state
         try:
@@ -214,7 +224,7 @@ class Function:
 
             def one(context: contextvars.Context, arguments: dict[str, Any]) -> ProgramState:
                 state, body = self._begin((), arguments, settings, streams=False)
-                context.run(body)
+                context.run(body.run)
                 state.sync()
                 if tick is not None:
                     tick()
@@ -255,18 +265,23 @@ class Function:
         settings: dict[str, Any],
         *,
         streams: bool,
-    ) -> tuple[ProgramState, Callable[[], None]]:
-        """Make the state, and the body as something to call."""
+    ) -> tuple[ProgramState, _Body]:
+        """Make the state, and the body as something to run."""
         self._check(args, kwargs)
         backend = current_backend(settings.get("backend"))
         defaults = _defaults(settings)
+        strict = not settings.get("use_thread", True)
+        arguments = {**self.bound, **dict(zip(self.arg_names, args, strict=False)), **kwargs}
+        compiled = None if strict else self._compiled(backend, arguments, settings.get("compiled"))
+        if compiled is not None:
+            return _compiled_body(compiled, backend, arguments, defaults, streams=streams)
 
         async def start(listener: Listener | None) -> Execution:
             return await Execution.start(
                 await backend.ready(), defaults=defaults, listener=listener
             )
 
-        strand = Strand(start, streams=streams, strict=not settings.get("use_thread", True))
+        strand = Strand(start, streams=streams, strict=strict)
         state = ProgramState(strand)
 
         def body() -> None:
@@ -278,7 +293,62 @@ class Function:
                 raise
             strand.end()
 
-        return state, body
+        return state, _Body(body, partial(_in_thread, body))
+
+    def _compiled(
+        self, backend: ProgramBackend, arguments: dict[str, Any], wanted: bool | None
+    ) -> Compiled | None:
+        """The compiled form, if it is to run."""
+        if wanted is False:
+            return None
+        is_server = hasattr(backend, "run_program")
+        if wanted is None and not is_server:
+            return None
+        compiled = self.compile()
+        if compiled.program is None:
+            if wanted and compiled.reason is not None:
+                raise compiled.reason
+            return None
+        if is_server:
+            from .backends.programs import sendable
+
+            unfit = [name for name, value in arguments.items() if not sendable(value)]
+            if unfit and wanted:
+                raise TypeError(
+                    f"{self.func.__name__}() can't be sent to the server with these values of "
+                    f"{', '.join(unfit)}: only str, numbers, bool, None, lists and dicts travel"
+                )
+            if unfit:
+                return None
+        return compiled
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The body of a program: `run` blocks until it has ended, `start` does not."""
+
+    run: Callable[[], Any]
+    start: Callable[[], Future[Any]]
+
+
+def _compiled_body(
+    compiled: Compiled,
+    backend: ProgramBackend,
+    arguments: dict[str, Any],
+    defaults: Sampling,
+    *,
+    streams: bool,
+) -> tuple[ProgramState, _Body]:
+    """The state and the body of a compiled program: a task on the private loop, no thread."""
+    from .backends.programs import begin
+
+    strand, go = begin(compiled.program, compiled.hosts, arguments, backend, defaults, streams)
+    state = ProgramState(strand)
+
+    async def body() -> None:
+        state.ret_value = await go()
+
+    return state, _Body(lambda: wait(body()), lambda: submit(body()))
 
 
 _DEFAULTS = {
@@ -294,7 +364,7 @@ def _defaults(settings: dict[str, Any]) -> Sampling:
     for name in ("stop", "stop_token_ids"):
         value: str | Iterable[Any] | None = said[name]
         said[name] = (value,) if isinstance(value, str) else tuple(value or ())
-    del said["backend"], said["use_thread"]
+    del said["backend"], said["use_thread"], said["compiled"]
     return Sampling(**said)
 
 

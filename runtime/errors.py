@@ -2,6 +2,7 @@
 
 EngineError
 ├── InvalidRequestError     the caller's mistake; fails alone, before any token (HTTP 400)
+├── NotFoundError           what the request names is not here (HTTP 404)
 ├── QueueFullError          too many requests wait already (HTTP 503)
 ├── ModelLoadError          the checkpoint or tokenizer cannot be used; says which file and tensor
 └── EngineClosedError       the scheduler is gone, or the engine was closed
@@ -20,6 +21,12 @@ class InvalidRequestError(EngineError, ValueError):
     """A request that cannot be served as it stands; it names the field and what is allowed."""
 
     status = 400
+
+
+class NotFoundError(EngineError):
+    """What the request names is not here."""
+
+    status = 404
 
 
 class QueueFullError(EngineError):

@@ -57,6 +57,7 @@ class RuntimeEndpoint:
         self._session: aiohttp.ClientSession | None = None
         self._sequences: dict[SequenceId, Segments] = {}
         self._ids = itertools.count()
+        self.programs: set[str] = set()  # hashes of the programs that the server knows
         self.model_info: dict[str, Any] = loop.wait(self._connect())
         self._roles = msgspec.convert(self.model_info["role_format"], RoleFormat)
         _open.add(self)
@@ -160,6 +161,24 @@ class RuntimeEndpoint:
             text = await response.text()
             return json.loads(text) if response.content_type == "application/json" else text
 
+    async def run_program(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """Run a program in one request; return its outcome, None if the server does not know it.
+
+        Raises:
+            BackendError: no answer, or the request was refused.
+        """
+        async with self.program_events(body) as response:
+            answer: dict[str, Any] = await response.json()
+            if response.status == 404:
+                return None
+            if "usage" not in answer:  # refused before it began
+                raise BackendError(f"the program was refused: {_message(json.dumps(answer))}")
+            return answer
+
+    def program_events(self, body: dict[str, Any]) -> _Call:
+        """Begin to run a program; the answer's status may be that of a program that failed."""
+        return _Call(self, "POST", "/programs/run", body, accepted=(200, 400, 404, 503))
+
     def _call(self, method: str, path: str, body: Any) -> _Call:
         return _Call(self, method, path, body)
 
@@ -192,7 +211,7 @@ class RuntimeEndpoint:
         """Generate with events; whole or incremental ones, whichever the server sends."""
         whole: dict[int, dict[str, Any]] = {}
         async with self._call("POST", "/generate", body) as response:
-            async for event in _events(response):
+            async for event in events_of(response):
                 index = event.pop("index", 0)
                 new = _merge(whole.setdefault(index, {"text": "", "output_ids": []}), event)
                 if index == 0 and (new["text"] or new["meta_info"]["finish_reason"]):
@@ -203,7 +222,7 @@ class RuntimeEndpoint:
         """Yield the text of a streaming `/generate` piece by piece. On the private loop."""
         whole: dict[str, Any] = {"text": "", "output_ids": []}
         async with self._call("POST", "/generate", body) as response:
-            async for event in _events(response):
+            async for event in events_of(response):
                 if text := _merge(whole, event)["text"]:
                     yield text
 
@@ -216,9 +235,17 @@ class RuntimeEndpoint:
 class _Call:
     """One HTTP call as a context; errors become `BackendError`."""
 
-    def __init__(self, endpoint: RuntimeEndpoint, method: str, path: str, body: Any) -> None:
+    def __init__(
+        self,
+        endpoint: RuntimeEndpoint,
+        method: str,
+        path: str,
+        body: Any,
+        accepted: Sequence[int] = (200,),
+    ) -> None:
         self._endpoint = endpoint
         self._method, self._path, self._body = method, path, body
+        self._accepted = accepted
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
@@ -232,7 +259,7 @@ class _Call:
             reason = str(error) or type(error).__name__
             raise BackendError(f"no answer from {url}: {reason}", retryable=True) from error
         self._response = response
-        if response.status != 200:
+        if response.status not in self._accepted:
             text = await response.text()
             response.release()
             raise BackendError(
@@ -269,14 +296,19 @@ def _merge(whole: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    """Yield the events of a stream up to its `[DONE]`.
+
+    Raises:
+        BackendError: the server reports an error, or ends the stream early.
+    """
     async for line in response.content:
         if line.startswith(b"data: "):
             data = line[6:].strip()
             if data == b"[DONE]":
                 return
             event = json.loads(data)
-            if "error" in event:
+            if "error" in event and "type" not in event:  # a program's outcome has one too
                 raise BackendError(_message(data.decode()))
             yield event
     raise BackendError("the server closed the stream before its end", retryable=True)

@@ -1,0 +1,84 @@
+"""Filling the holes of a statement with values that only a run knows.
+
+The normal forms are those that `gen` and `select` give to constants: one stop string becomes a
+tuple, a schema becomes JSON text. A value of the wrong kind is a `TypeError` that names the field.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from .nodes import Stmt
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        raise ValueError("None cannot be appended to a program; did a function forget its return?")
+    if not isinstance(value, str):
+        raise TypeError(
+            f"only text and expressions (gen, select, roles) can be appended to a program, "
+            f"not {type(value).__name__}; write str(...) around a value"
+        )
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _regex(value: Any) -> str | None:
+    if value is not None:
+        re.compile(value)
+    return value
+
+
+def _schema(value: Any) -> str | None:
+    if isinstance(value, Mapping | bool):
+        return json.dumps(value, ensure_ascii=False)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(
+            f"json_schema must be a dict, JSON text or a pydantic model class, not {value!r}"
+        )
+    return value
+
+
+NORMAL: dict[str, Callable[[Any], Any]] = {
+    "text": _text,
+    "choices": _texts,
+    "sampling.stop": _texts,
+    "regex": _regex,
+    "json_schema": _schema,
+}
+
+
+def fill(statement: Stmt, values: Mapping[str, Any]) -> Stmt:
+    """Return the statement with its holes filled.
+
+    Raises:
+        TypeError: a value is of the wrong kind for its field.
+        ValueError: a value can't stand there (None as text, choices that are empty).
+    """
+    if not values:
+        return statement
+    raw = msgspec.to_builtins(statement)
+    for path, value in values.items():
+        outer, _, field = path.rpartition(".")
+        at = raw.setdefault(outer, {}) if outer else raw
+        at[field] = NORMAL.get(path, _same)(value)
+    if raw.get("choices") == ():
+        raise ValueError("select needs at least one choice")
+    try:
+        return msgspec.convert(raw, type(statement))
+    except msgspec.ValidationError as error:
+        raise TypeError(f"{type(statement).__name__.lower()}: {error}") from None
+
+
+def _same(value: Any) -> Any:
+    return value

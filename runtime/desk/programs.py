@@ -1,0 +1,206 @@
+"""Whole programs beside the scheduler: one request runs all of a program's statements.
+
+The same interpreter and machine as in a script, on the desk's own backend. What a run may use is
+bounded; when its caller goes, everything that it holds is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from ...ir.budget import Budget
+from ...ir.errors import ProgramError
+from ...ir.fuel import Limits
+from ...ir.machine import Backend, Execution, Meta
+from ...ir.nodes import Sampling
+from ...ir.program import Program, to_json
+from ...ir.run import Host, run_program
+from ...ir.strand import Listener, Strand
+from ...ir.verify import verify
+from ..errors import InvalidRequestError, NotFoundError
+
+LIMITS = Limits(steps=200_000, tokens=1_000_000, forks=1_024, nesting=16, seconds=900)
+MAX_PROGRAMS = 1_024  # that are remembered by hash
+MAX_PROGRAM_BYTES = 64 << 20  # of all of them together
+
+USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "computed_tokens")
+
+
+class Programs:
+    """Programs that were sent once, by hash; the ones used last stay."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[Program, int]] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, program: Program) -> str:
+        """Remember a program that was verified; return its hash."""
+        name = program.hash()
+        if name not in self._known:
+            size = len(to_json(program))
+            self._known[name] = (program, size)
+            self._bytes += size
+        self._known.move_to_end(name)
+        while len(self._known) > MAX_PROGRAMS or self._bytes > MAX_PROGRAM_BYTES:
+            _, (_, size) = self._known.popitem(last=False)
+            self._bytes -= size
+        return name
+
+    def get(self, name: str) -> Program:
+        """Return a program by its hash.
+
+        Raises:
+            NotFoundError: it was never sent, or forgotten since.
+        """
+        found = self._known.get(name)
+        if found is None:
+            raise NotFoundError(f"no program {name!r} is known here; send it whole")
+        self._known.move_to_end(name)
+        return found[0]
+
+
+def read_program(raw: Any) -> Program:
+    """Read a program from JSON values and verify it.
+
+    Raises:
+        InvalidRequestError: it is none, or does what no program may; with the place.
+    """
+    try:
+        program = msgspec.convert(raw, Program)
+        verify(program)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise InvalidRequestError(f"this is no program: {error}") from error
+    except ProgramError as error:
+        raise InvalidRequestError(f"the program is refused: {error}") from error
+    return program
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a program stopped early.
+
+    Attributes:
+        kind: the exception's class, by name.
+        line: of the program's source, 0 if unknown.
+        raised: whether the body met it; else a statement failed and nobody read the result.
+        retryable: whether the same program may run later.
+    """
+
+    kind: str
+    message: str
+    line: int = 0
+    raised: bool = True
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException, *, raised: bool) -> Failure:
+        """Describe an exception."""
+        return cls(
+            kind=type(error).__name__,
+            message=str(error) or traceback.format_exception_only(error)[-1].strip(),
+            line=error.__dict__.get("radixlm_line", 0),
+            raised=raised,
+            retryable=bool(getattr(error, "retryable", False)),
+        )
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What a program left: partial where it failed."""
+
+    value: Any = None
+    text: str = ""
+    messages: list[dict[str, Any]] = []
+    variables: dict[str, Any] = {}
+    meta_info: dict[str, Any] = {}
+    usage: dict[str, int] = {}
+    error: Failure | None = None
+
+
+@dataclass(slots=True)
+class ProgramRun:
+    """One run of a program.
+
+    Attributes:
+        host: calls the client's functions.
+        listener: gets the text of the program's own state as it comes.
+        bound: is called with each variable of that state and its value once it is there.
+    """
+
+    backend: Backend
+    program: Program
+    arguments: Mapping[str, Any]
+    sampling: Sampling
+    host: Host | None = None
+    listener: Listener | None = None
+    bound: Callable[[str, Any], None] | None = None
+    usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("generations", *USAGE), 0))
+
+    async def run(self) -> Outcome:
+        """Run to the end of every generation; errors of the program are in the outcome.
+
+        Raises:
+            CancelledError: the caller went; nothing of the run is left.
+        """
+        fuel = Budget(LIMITS)
+
+        def meter(meta: Meta) -> None:
+            self.usage["generations"] += 1
+            for name in USAGE:
+                self.usage[name] += int(meta.get(name) or 0)
+            fuel.generated(int(meta.get("completion_tokens") or 0))
+
+        async def start(_: Listener | None) -> Execution:
+            return await Execution.start(
+                self.backend, defaults=self.sampling, listener=listener, meter=meter
+            )
+
+        async def plain_start(_: Listener | None) -> Execution:
+            return await Execution.start(self.backend, defaults=self.sampling, meter=meter)
+
+        listener = self.listener
+        strand = Strand(start, loop=asyncio.get_running_loop())
+        value, error = None, None
+        try:
+            value = await run_program(
+                self.program,
+                self.arguments,
+                strand,
+                plain_start,
+                fuel=fuel,
+                host=self.host,
+                watch=self._watch(strand) if self.bound is not None else None,
+            )
+        except Exception as raised:
+            error = Failure.of(raised, raised=True)
+        execution = await self._ended(strand)
+        if error is None and strand.error is not None:
+            error = Failure.of(strand.error, raised=False)
+        outcome = Outcome(value=value, usage=self.usage, error=error)
+        if execution is not None:
+            outcome.text, outcome.messages = execution.text, execution.messages
+            outcome.variables, outcome.meta_info = execution.variables, execution.meta
+        return outcome
+
+    async def _ended(self, strand: Strand) -> Execution | None:
+        try:
+            await asyncio.wrap_future(strand.done)
+        except asyncio.CancelledError as error:
+            strand.cancel(error)
+            raise
+        return await strand.settled()
+
+    def _watch(self, own: Strand) -> Callable[[Strand, str], None]:
+        def watch(strand: Strand, name: str) -> None:
+            if strand is own and self.bound is not None:
+                bound = self.bound
+                strand.variables[name].add_done_callback(
+                    lambda done: bound(name, done.result()) if done.exception() is None else None
+                )
+
+        return watch
