@@ -49,8 +49,8 @@ FUNCTION_NAMES = frozenset(_FUNCTIONS.split())
 _STR_METHODS = """
     strip lstrip rstrip join split rsplit splitlines replace lower upper title capitalize casefold
     swapcase startswith endswith find rfind index rindex count zfill ljust rjust center isdigit
-    isdecimal isnumeric isalpha isalnum isascii isidentifier islower isupper isspace istitle
-    removeprefix removesuffix partition rpartition expandtabs
+    isdecimal isnumeric isalpha isalnum isascii isidentifier islower isupper isprintable
+    isspace istitle removeprefix removesuffix partition rpartition expandtabs
 """
 _LIST_METHODS = "append extend insert remove sort reverse pop copy clear index count"
 _DICT_METHODS = "get keys values items update setdefault pop popitem copy clear"

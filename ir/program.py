@@ -7,7 +7,9 @@ data: it holds no Python objects, and everything that it may do is on a list.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from typing import Any
 
 import msgspec
 
@@ -212,7 +214,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def to_json(program: Program) -> bytes:
     """Return the canonical JSON form: sorted keys, defaults left out."""
-    return msgspec.json.encode(program, order="sorted")
+    return msgspec.json.encode(_with_defaults(program), order="sorted")
 
 
 def from_json(data: bytes | str) -> Program:
@@ -223,6 +225,32 @@ def from_json(data: bytes | str) -> Program:
         msgspec.DecodeError: the data is no JSON.
     """
     return _DECODER.decode(data)
+
+
+def _with_defaults(value: Any) -> Any:
+    """Put the default itself where a field equals it: msgspec leaves out no equal node."""
+    if isinstance(value, msgspec.Struct):
+        changes = {}
+        for name, default in _node_defaults(type(value)).items():
+            old = getattr(value, name)
+            new = default if default == old else _with_defaults(old)
+            if new is not old:
+                changes[name] = new
+        return msgspec.structs.replace(value, **changes) if changes else value
+    if isinstance(value, tuple):
+        return tuple([_with_defaults(item) for item in value])
+    if isinstance(value, dict):
+        return {key: _with_defaults(item) for key, item in value.items()}
+    return value
+
+
+@functools.cache
+def _node_defaults(kind: type[msgspec.Struct]) -> dict[str, msgspec.Struct | None]:
+    """Return the fields of a kind of node; `None` for those with no node as their default."""
+    return {
+        field.name: field.default if isinstance(field.default, msgspec.Struct) else None
+        for field in msgspec.structs.fields(kind)
+    }
 
 
 _DECODER = msgspec.json.Decoder(Program)
