@@ -18,6 +18,7 @@ from ..ir.errors import (
 
 __all__ = [
     "BackendError",
+    "CompileError",
     "FuelError",
     "ProgramEndedError",
     "ProgramError",
@@ -25,3 +26,7 @@ __all__ = [
     "UnboundVariableError",
     "UnsupportedError",
 ]
+
+
+class CompileError(ProgramError):
+    """A function cannot be compiled, so it runs eagerly; says which line and what would work."""

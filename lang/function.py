@@ -52,6 +52,7 @@ class Function:
         self.signature = signature
         self.arg_names = names[1:]
         self.bound = bound or {}
+        self._latest: Compiled | None = None
         update_wrapper(self, func)
 
     def bind(self, **arguments: Any) -> Function:
@@ -67,6 +68,23 @@ class Function:
                 f"it has {', '.join(self.arg_names)}"
             )
         return Function(self.func, {**self.bound, **arguments})
+
+    def compile(self) -> Compiled:
+        """Return the compiled form, or why there is none. Nothing is executed.
+
+        Cached until a global or closure variable that went into it changes.
+        """
+        from .compiler import compile_function  # most programs of a script run as they are
+
+        if self._latest is None or not self._latest.is_current():
+            self._latest = compile_function(self)
+        return self._latest
+
+    def explain(self) -> str:
+        """Return the source with where each line runs (server, host, eager), then the program."""
+        from .compiler import explain
+
+        return explain(self.compile(), self.func.__name__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> ProgramState:
         """`run`, as one calls a function."""

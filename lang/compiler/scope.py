@@ -1,0 +1,114 @@
+"""What the names of a function stand for outside it: closure, globals, builtins.
+
+Nothing is executed: attributes are read past properties and `__getattr__`. Whatever is looked up is
+noted, so that a later compilation can tell whether the world has changed.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+MAX_CONSTANT = 10_000  # as programs have at most 20,000 nodes: values in one folded constant
+SCALARS = (type(None), bool, int, float, str)
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "<not defined>"
+
+
+MISSING: Any = _Missing()
+Path = tuple[str, ...]
+
+
+class Scope:
+    """The names around one function."""
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        code = func.__code__
+        self._cells = dict(zip(code.co_freevars, func.__closure__ or (), strict=True))
+        self._globals: dict[str, Any] = func.__globals__
+
+    def root(self, name: str) -> Any:
+        """The object of a name, or `MISSING`."""
+        if name in self._cells:
+            try:
+                return self._cells[name].cell_contents
+            except ValueError:  # bound later
+                return MISSING
+        if name in self._globals:
+            return self._globals[name]
+        return getattr(builtins, name, MISSING)
+
+    def find(self, path: Path) -> Any:
+        """The object of `a.b.c`, or `MISSING` where only running code could tell."""
+        found = self.root(path[0])
+        for name in path[1:]:
+            if found is MISSING:
+                return MISSING
+            owner, found = found, inspect.getattr_static(found, name, MISSING)
+            if not isinstance(owner, ModuleType) and hasattr(type(found), "__get__"):
+                return MISSING
+        return found
+
+
+@dataclass(slots=True)
+class World:
+    """What a compilation has looked up, and what it found."""
+
+    _seen: dict[tuple[int, Path], tuple[Scope, Any]] = field(
+        default_factory=dict[tuple[int, Path], tuple[Scope, Any]]
+    )
+
+    def find(self, scope: Scope, path: Path) -> Any:
+        """Look a path up and note what is there."""
+        found = scope.find(path)
+        self._seen[id(scope), path] = (scope, _fingerprint(found))
+        return found
+
+    def is_unchanged(self) -> bool:
+        """Whether every name still stands for what it did."""
+        return all(
+            _same(_fingerprint(scope.find(path)), before)
+            for (_, path), (scope, before) in self._seen.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    written: str
+
+
+def _fingerprint(found: Any) -> Any:
+    """Constants count by value: a list may be changed in place. The rest by identity."""
+    return _Value(repr(found)) if is_plain(found) else found
+
+
+def _same(now: Any, before: Any) -> bool:
+    if isinstance(now, _Value) and isinstance(before, _Value):
+        return now == before
+    return now is before
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value can be written into a program: JSON's, tuples and sets, of bounded size."""
+    pending, seen = [value], 0
+    while pending:
+        item = pending.pop()
+        seen += 1
+        if seen > MAX_CONSTANT:
+            return False
+        if type(item) in (list, tuple, set):
+            pending.extend(item)
+        elif type(item) is dict:
+            pending.extend(item)
+            pending.extend(item.values())
+        elif type(item) not in SCALARS or (type(item) is float and not math.isfinite(item)):
+            return False
+    return True
