@@ -213,7 +213,7 @@ def _update_dict(fuel: Fuel, target: dict[Any, Any], *args: Any, **keywords: Any
     target.update(*args, **keywords)
 
 
-def _divmod(fuel: Fuel, a: Any, b: Any) -> tuple[Any, Any]:
+def _divmod(fuel: Fuel, a: Any, b: Any) -> Any:
     refuse_opaque(a, b)
     spend_product(fuel, bits(a), bits(b))
     return divmod(a, b)

@@ -16,9 +16,10 @@ from .fuel import Fuel
 
 _SMALL = frozenset({float, bool, type(None)})
 _WORD = 2**63
-_KEYS = type({}.keys())
-_VALUES = type({}.values())
-_PAIRS = type({}.items())
+_EMPTY: dict[str, str] = {}
+_KEYS: type = type(_EMPTY.keys())
+_VALUES: type = type(_EMPTY.values())
+_PAIRS: type = type(_EMPTY.items())
 _PLAIN = (str, int, float, list, dict, tuple, set, type(None), complex)
 _KNOWN = (*_PLAIN, range, re.Match, _KEYS, _VALUES, _PAIRS)
 _SETS = (set, _KEYS, _PAIRS)
@@ -353,7 +354,8 @@ def slice_of(fuel: Fuel, value: Any, start: Any, stop: Any, step: Any) -> Any:
             fuel.spend_text(count)
         else:
             fuel.spend_items(count)
-    return value[part]
+    sliced: Any = value
+    return sliced[part]
 
 
 def make_set(fuel: Fuel, *values: Any) -> set[Any]:
