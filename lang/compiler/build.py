@@ -14,8 +14,10 @@ import msgspec
 from ...ir.lowering import Unsupported
 from ...ir.nodes import Span
 from ...ir.program import Parameter, Program
-from ..errors import CompileError
+from ...ir.verify import verify
+from ..errors import CompileError, ProgramError
 from .frame import Frame, Kind, Names, Session, Unit
+from .nested import sampling, with_defaults
 from .ownership import target_names
 from .scope import World
 from .source import Source, read_source
@@ -76,20 +78,34 @@ def compile_function(function: Function) -> Compiled:
         source = read_source(function.func)
     except CompileError as error:
         return Compiled(None, {}, (error,), (), None, session.world)
-    name = session.names[id(function.func)] = function.__name__
-    session.functions[name] = function
-    compilation = _Compilation(session, name, function, source)
-    program = compilation.program()
+    compilation = _Compilation(session, function.__name__, function, source)
+    try:
+        program = compilation.program()
+    except RecursionError:
+        span = Span(source.file, source.first_line)
+        compilation.unit.problems.append(CompileError("it is nested too deeply", span=span))
+    else:
+        return _finished(session, compilation, program)
     problems = tuple(compilation.unit.problems)
-    lines = _lines(source, problems, compilation.unit.host_lines)
-    if problems:
-        return Compiled(None, {}, problems, lines, source, session.world)
-    functions = {key: made for key, made in session.programs.items() if made is not None}
-    if name in session.invoked:
-        functions[name] = program
+    return Compiled(None, {}, problems, _lines(source, problems, {}), source, session.world)
+
+
+def _finished(session: Session, compilation: _Compilation, program: Program) -> Compiled:
+    source, unit = compilation.frame.source, compilation.unit
+    functions = {name: made for name, made in session.programs.items() if made is not None}
     whole = msgspec.structs.replace(
         program, functions=functions, hosts=tuple(sorted(session.hosts))
     )
+    if not unit.problems:
+        try:
+            verify(whole)
+        except ProgramError as error:  # larger than a program may be
+            span = Span(source.file, source.tree.lineno)
+            unit.problems.append(CompileError(str(error), span=span, hint=error.hint))
+    problems = tuple(unit.problems)
+    lines = _lines(source, problems, unit.host_lines)
+    if problems:
+        return Compiled(None, {}, problems, lines, source, session.world)
     return Compiled(whole, dict(session.hosts), (), lines, source, session.world)
 
 
@@ -130,26 +146,27 @@ class _Compilation(Statements):
                 self.problem(error)
         return tuple(found)
 
-    def invoked(self, node: ast.Call, function: Function) -> str:
-        """Compile another program, once for each function, and return its name."""
+    def invoked(self, node: ast.Call, function: Function, settings: dict[str, Any]) -> str:
+        """Compile another program, once for each function and settings, and return its name."""
         session = self.unit.session
-        key = id(function.func)
+        defaults = sampling(settings)
+        key = (id(function.func), defaults)
         name = session.names.get(key)
         if name is None:
-            name = session.names[key] = _free(function.__name__, session.functions)
-            session.functions[name] = function
+            name = session.names[key] = _free(function.__name__, session.programs)
             session.programs[name] = None
-            session.programs[name] = self._compiled(node, name, function)
-        session.invoked.add(name)
+            program = self._compiled(node, name, function)
+            body = with_defaults(program.body, defaults)
+            session.programs[name] = msgspec.structs.replace(program, body=body)
         return name
 
-    def _compiled(self, node: ast.Call, name: str, function: Function) -> Program | None:
+    def _compiled(self, node: ast.Call, name: str, function: Function) -> Program:
         try:
             inner = _Compilation(self.unit.session, name, function, read_source(function.func))
             program = inner.program()
             problems = inner.unit.problems
         except CompileError as error:
-            program, problems = None, [error]
+            problems = [error]
         if problems:
             raise Unsupported(node, f"a call of {name}(), which runs eagerly ({problems[0]})")
         return program

@@ -30,12 +30,14 @@ from ...ir.expressions import (
 from ...ir.lowering import Unsupported, lower_target
 from ..errors import CompileError
 from .frame import Frame, Kind
+from .nested import settings_of
 from .ownership import own_nodes
+from .scope import is_plain
 from .source import read_source
 from .values import EFFECTS, Callee, Values, negated, renamed
 
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-_RUN_SETTINGS_REMEDY = "give the settings to the outer run, or to each gen"
+NOT_SAMPLING = frozenset({"stream", "backend", "use_thread", "compiled"})
 
 
 class Effects(Values):
@@ -46,8 +48,12 @@ class Effects(Values):
         """Compile statements in the current frame."""
 
     @abstractmethod
-    def invoked(self, node: ast.Call, function: Any) -> str:
-        """Compile another program and return its name."""
+    def invoked(self, node: ast.Call, function: Any, settings: dict[str, Any]) -> str:
+        """Compile another program, for a run with some settings, and return its name."""
+
+    @abstractmethod
+    def known(self, node: ast.expr) -> Any:
+        """The value of an expression that no run can change, or `MISSING`."""
 
     def plain(self, node: ast.expr) -> ast.expr:
         """Return `node` with names for the results of its effects, which go to `steps`."""
@@ -227,9 +233,9 @@ class Effects(Values):
             return self._fork(node)
         if callee is Callee.HELPER:
             return self._inlined(node)
-        arguments, keywords = self._arguments(node)
         if callee is Callee.PROGRAM:
-            return self._invoke(node, arguments, keywords)
+            return self._invoke(node)
+        arguments, keywords = self._arguments(node)
         function = self._host(node)
         return (
             lambda out: ir.HostCall(
@@ -279,9 +285,7 @@ class Effects(Values):
 
         return make, Kind.GROUP
 
-    def _invoke(
-        self, node: ast.Call, arguments: tuple[Expression, ...], keywords: dict[str, Expression]
-    ) -> tuple[Callable[[Target | None], ir.Block | None], Kind]:
+    def _invoke(self, node: ast.Call) -> tuple[Callable[[Target | None], ir.Block | None], Kind]:
         from ..function import Function
 
         found = self.found(node.func)
@@ -289,14 +293,23 @@ class Effects(Values):
             path = self.path(node.func)
             assert path is not None
             found = self.unit.session.world.find(self.frame.scope, path[:-1])
-        strange = [name for name in keywords if name not in found.arg_names]
-        if strange:
-            raise Unsupported(node, f"{strange[0]!r} in a call of a program", _RUN_SETTINGS_REMEDY)
+        settings = settings_of(found)
+        given = {k.arg: k.value for k in node.keywords if k.arg in settings}
+        for name, value in given.items():
+            settings[name] = self.known(value)
+            if name in NOT_SAMPLING or not is_plain(settings[name]):
+                raise Unsupported(
+                    value, f"{name!r} in a call of a program", "give each gen its settings"
+                )
+        keywords_left = [k for k in node.keywords if k.arg not in settings]
+        arguments, keywords = self._arguments(
+            ast.copy_location(ast.Call(node.func, node.args, keywords_left), node)
+        )
         try:
             found.signature.bind(None, *arguments, **{**found.bound, **keywords})
         except TypeError as error:
             raise Unsupported(node, f"{found.__name__}(): {error}", "see its def") from None
-        name = self.invoked(node, found)
+        name = self.invoked(node, found, settings)
         bound = {key: self.constant(node, value) for key, value in found.bound.items()}
         return (
             lambda out: ir.Invoke(

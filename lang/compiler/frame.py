@@ -7,17 +7,15 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...ir.lowering import Unsupported
+from ...ir.nodes import Sampling
 from ...ir.program import Assign, Program
 from ..errors import CompileError
 from .ownership import Ownership, own_nodes, target_names
 from .scope import Scope, World
 from .source import Source
-
-if TYPE_CHECKING:
-    from ..function import Function
 
 
 class Kind(Enum):
@@ -36,18 +34,14 @@ class Session:
     Attributes:
         world: every name looked up outside the functions.
         programs: the functions that are invoked; `None` while one is being compiled.
-        names: the name in the program of each of them.
-        functions: them, by that name; the outermost too.
-        invoked: the names that are called.
+        names: the name in the program of each of them, by function and settings.
         hosts: the client's functions by their name in the program.
         host_keys: what tells them apart.
     """
 
     world: World = field(default_factory=World)
     programs: dict[str, Program | None] = field(default_factory=dict[str, Program | None])
-    names: dict[int, str] = field(default_factory=dict[int, str])
-    functions: dict[str, Function] = field(default_factory=dict[str, "Function"])
-    invoked: set[str] = field(default_factory=set[str])
+    names: dict[tuple[int, Sampling], str] = field(default_factory=dict[tuple[int, Sampling], str])
     hosts: dict[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
     host_keys: dict[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
 

@@ -32,7 +32,7 @@ from ...ir.nodes import Gen, RoleBegin, RoleEnd, Select, Stmt, Text
 from .. import api
 from .effects import Effects
 from .frame import Kind
-from .scope import MISSING
+from .scope import MISSING, is_plain
 from .values import Callee
 from .words import CONSTRAINTS, FIELDS, ROLES, WORDS
 
@@ -67,7 +67,10 @@ class Mixes(Effects):
 
     def append(self, state: Expression, node: ast.expr) -> None:
         """Add the steps of `state += node`."""
-        if isinstance(node, ast.IfExp) and self.has_word(node):
+        decided = self.decided(node.test) if isinstance(node, ast.IfExp) else None
+        if isinstance(node, ast.IfExp) and decided is not None:
+            self.append(state, node.body if decided else node.orelse)
+        elif isinstance(node, ast.IfExp) and self.has_word(node):
             test = self.full(node.test)
             with self.collected() as then:
                 self.append(state, node.body)
@@ -299,6 +302,11 @@ class Mixes(Effects):
             raise Unsupported(node, f"{ast.unparse(node.func)}() fails: {error}") from None
         return statements
 
+    def decided(self, test: ast.expr) -> bool | None:
+        """Whether a test holds, if no run can change it."""
+        known = self.known(test)
+        return bool(known) if is_plain(known) else None
+
     def known(self, node: ast.expr) -> Any:
         """The value of an expression that no run can change, or `MISSING`."""
         match node:
@@ -313,13 +321,13 @@ class Mixes(Effects):
                 return {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)](values)
             case ast.Dict(keys=keys, values=items):
                 named = [MISSING if key is None else self.known(key) for key in keys]
-                values = [self.known(item) for item in items]
-                if any(value is MISSING for value in (*named, *values)):
+                held = [self.known(item) for item in items]
+                if any(value is MISSING for value in (*named, *held)):
                     return MISSING
-                return dict(zip(named, values, strict=True))
+                return dict(zip(named, held, strict=True))
             case ast.JoinedStr() | ast.BinOp() | ast.UnaryOp() if not self.has_effect(node):
-                value = self.value(node)
-                return value.value if isinstance(value, Const) else MISSING
+                made = self.value(node)
+                return made.value if isinstance(made, Const) else MISSING
             case _:
                 return MISSING
 

@@ -78,6 +78,10 @@ class Statements(Mixes):
             case ast.AugAssign():
                 self._augmented(node)
             case ast.If(test=test, body=then, orelse=otherwise):
+                decided = self.decided(test)
+                if decided is not None:
+                    self.steps.extend(self.body(then if decided else otherwise))
+                    return
                 condition = self.full(test)
                 self.add(
                     ir.If(test=condition, then=self.body(then), otherwise=self.body(otherwise))
@@ -120,9 +124,10 @@ class Statements(Mixes):
     def _raise(self, node: ast.Raise) -> None:
         from ...ir.run import EXCEPTIONS
 
-        error, arguments = node.exc, list[ast.expr]()
+        error: ast.expr | None = node.exc
+        arguments: list[ast.expr] = []
         if isinstance(error, ast.Call) and not error.keywords:
-            error, arguments = error.func, error.args
+            arguments, error = error.args, error.func
         plain_cause = node.cause is None or self.known(node.cause) is None
         found = None if error is None else self.found(error)
         name = getattr(found, "__name__", "")
