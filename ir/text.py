@@ -73,7 +73,7 @@ from .text_parse import (
     required,
 )
 
-__all__ = ["from_text", "to_text", "without_places"]
+__all__ = ["from_text", "line_of", "to_text", "without_places"]
 
 _UNARY = {name: operator for operator, name in UNARY.items()}
 _BINARY = {name: operator for operator, name in BINARY.items()}
@@ -91,6 +91,14 @@ def to_text(program: Program) -> str:
     return "\n\n\n".join(
         ast.unparse(ast.fix_missing_locations(definition)) for definition in definitions
     )
+
+
+def line_of(step: Block) -> str:
+    """Return the first line of a statement's text, without its colon: `if a:` is "if a"."""
+    bodies = {name: () for name in ("then", "otherwise", "body") if hasattr(step, name)}
+    node = _statement(msgspec.structs.replace(step, **bodies))
+    text = ast.unparse(ast.fix_missing_locations(node)).partition("\n")[0]
+    return text.removesuffix(":") if bodies else text
 
 
 def without_places(program: Program) -> Program:
