@@ -11,10 +11,13 @@ BUDGET_S = 0.15
 
 # Changing this list is changing what users rely on.
 PUBLIC = [
+    "Anthropic",
     "BackendError",
     "Engine",
     "Function",
     "GrammarError",
+    "LiteLLM",
+    "OpenAI",
     "ProgramEndedError",
     "ProgramError",
     "ProgramState",

@@ -45,7 +45,10 @@ from .lang.function import Function, function
 from .lang.state import ProgramState
 
 if TYPE_CHECKING:
+    from .lang.backends.anthropic import Anthropic
     from .lang.backends.endpoint import RuntimeEndpoint
+    from .lang.backends.litellm import LiteLLM
+    from .lang.backends.openai import OpenAI
     from .lang.backends.scripted import ScriptedBackend
     from .lang.backends.server_process import Runtime
     from .runtime.offline import Engine
@@ -54,7 +57,10 @@ __version__ = "0.1.0"
 
 # Names that few programs need or whose modules import torch: loaded when they are first used.
 _LAZY = {
+    "Anthropic": "radixlm.lang.backends.anthropic",
     "Engine": "radixlm.runtime.offline",
+    "LiteLLM": "radixlm.lang.backends.litellm",
+    "OpenAI": "radixlm.lang.backends.openai",
     "Runtime": "radixlm.lang.backends.server_process",
     "RuntimeEndpoint": "radixlm.lang.backends.endpoint",
     "ScriptedBackend": "radixlm.lang.backends.scripted",
@@ -72,10 +78,13 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Anthropic",
     "BackendError",
     "Engine",
     "Function",
     "GrammarError",
+    "LiteLLM",
+    "OpenAI",
     "ProgramEndedError",
     "ProgramError",
     "ProgramState",
