@@ -1,4 +1,4 @@
-"""How long a regular expression may take, from its parse tree: `re` backtracks, exponentially if let.
+"""How long a regular expression may take, from its parse tree: `re` backtracks.
 
 A matcher that backtracks tries every way in which a pattern can consume the text. `Estimate` bounds
 the number of ways and the engine's steps from one place in a text. Where the next character decides

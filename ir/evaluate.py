@@ -199,7 +199,7 @@ def _build_strict(
             operands = [value] if spec is None else [value, spec]
             return _strict(formatted(conversion), parts(*operands))
         case Format():
-            return _strict(_join, parts(*node.parts))
+            return _build_format(node, parts(*node.parts))
         case _:
             assert_never(node)
 
@@ -272,6 +272,22 @@ _MAKE: dict[str, Callable[..., Any]] = {
     "tuple": _make_tuple,
     "set": make_set,
 }
+
+
+def _build_format(node: Format, parts: list[Code]) -> Code:
+    strict = _strict(_join, parts)
+    if strict.go is not None:
+        return strict
+    pieces = [
+        str(part.value) if isinstance(part, Const) else code.run
+        for part, code in zip(node.parts, parts, strict=True)
+    ]
+
+    def run(names: Names, fuel: Fuel) -> str:  # constants are no calls: f-strings are everywhere
+        texts = [piece if isinstance(piece, str) else piece(names, fuel) for piece in pieces]
+        return _join(fuel, *texts)
+
+    return strict._replace(run=run)
 
 
 def _join(fuel: Fuel, *texts: str) -> str:
@@ -438,8 +454,11 @@ def _build_comprehension(node: Comprehension, depth: int) -> Code:
             target, _, conditions = loops[level]
             for item in iterate(items):
                 fuel.spend()
-                assign(target, item, inner)
-                if not all(condition.run(inner, fuel) for condition in conditions):
+                if isinstance(target, Bind):
+                    inner[target.name] = item
+                else:
+                    assign(target, item, inner)
+                if conditions and not all(each.run(inner, fuel) for each in conditions):
                     continue
                 if level + 1 < len(loops):
                     rounds(level + 1, loops[level + 1].items.run(inner, fuel))

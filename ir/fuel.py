@@ -7,7 +7,7 @@ function touches, 64 characters of a text. The clock is only looked at from time
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, ItemsView, KeysView, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from .errors import FuelError
 
 CHARACTERS_PER_STEP = 64
 _LOOK_EVERY = 1_000  # steps, about 0.1 ms: a look at the clock costs as much as a step
+_STEPS_PER_PART = 4  # of a walk in Python
+_FLAT = frozenset({float, bool, type(None), range})
+_CONTAINERS = (list, tuple, dict, set, KeysView, ValuesView, ItemsView)
 _ESCAPED = 12  # characters that `json` writes for one outside the 16-bit plane, the worst escape
 
 
@@ -105,25 +108,28 @@ class Fuel:
         A part that is reached twice counts twice, as it does in `repr`, `json.dumps` and `==`:
         thirty rounds of `x = [x, x]` make a small value that is a billion to write.
         """
-        length = 0
+        length = owed = 0
         stack = [value]
         while stack:
             part = stack.pop()
-            if isinstance(part, str):
+            kind = type(part)
+            if kind is str:
                 plain = part.isascii() and part.isprintable()
                 length += 2 + len(part) * (1 if plain else _ESCAPED)
-            elif isinstance(part, int):
+            elif kind is int:
                 length += 2 + part.bit_length() // 3
-            elif isinstance(part, Mapping):
-                self.spend(2 * len(part))
-                length += 2 + 4 * len(part)
-                stack.extend(part.keys())
-                stack.extend(part.values())
-            elif isinstance(part, Collection) and not isinstance(part, range):
-                self.spend(len(part))
-                length += 2 + 2 * len(part)
-                stack.extend(part)
+            elif kind in _FLAT:
+                length += 24  # the longest float
             else:
-                length += 24  # the longest float; no value without parts is much longer
-        self.spend(length // CHARACTERS_PER_STEP)
+                count = len(part) if isinstance(part, _CONTAINERS) else 0
+                length += 2 + 4 * count
+                owed += _STEPS_PER_PART * (1 + count)
+                if owed > _LOOK_EVERY:  # before the stack grows
+                    self.spend(owed)
+                    owed = 0
+                if count:
+                    stack.extend(part)
+                if isinstance(part, dict):
+                    stack.extend(part.values())
+        self.spend(owed + length // CHARACTERS_PER_STEP)
         return length

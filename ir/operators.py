@@ -394,10 +394,14 @@ _CONVERT: dict[str, Callable[[Any], str]] = {"s": str, "r": repr, "a": ascii}
 def formatted(conversion: str) -> Callable[..., str]:
     """Return the function of a replacement field: `(fuel, value)` or `(fuel, value, spec)`."""
     convert = _CONVERT.get(conversion)
+    plain = convert in (None, str)
 
     def field(fuel: Fuel, value: Any, spec: str = "") -> str:
-        if type(value) is str and not spec and convert in (None, str):
-            return value
+        if plain and not spec:
+            if type(value) is str:
+                return value
+            if is_small(value):
+                return str(value)
         if convert is not None:
             value = text_of(fuel, value, convert)
         if not spec:
