@@ -11,6 +11,7 @@ from ...ir.nodes import Gen
 from .service import Answer, Outlet, Retry, TextBackend, failure_of, package, take, wanted
 from .talk import Talk
 
+SAMPLING = ("temperature", "top_p", "top_k")  # its newest models and clients do without
 NAMES = {
     "max_tokens": "max_tokens",
     "temperature": "temperature",
@@ -101,7 +102,8 @@ class Anthropic(TextBackend):
                 hint="Stop at something visible, or cut the text in Python.",
             )
         fields = take(asked, NAMES, service=f"{self.model_name!r} behind Anthropic's protocol")
-        body = dict(self._extra_body)
+        sampling = {name: fields.pop(name) for name in SAMPLING if name in fields}
+        body = {**sampling, **self._extra_body}
         if schema is not None:
             form = {"type": "json_schema", "schema": json.loads(schema)}
             body["output_config"] = {**body.get("output_config", {}), "format": form}

@@ -15,7 +15,6 @@ NAMES = {
     "max_tokens": "max_tokens",
     "temperature": "temperature",
     "top_p": "top_p",
-    "top_k": "top_k",
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
     "stop": "stop",
@@ -26,8 +25,10 @@ NAMES = {
 class LiteLLM(TextBackend):
     """A chat model by its name at LiteLLM ("anthropic/...", "vertex_ai/...", "ollama/...").
 
-    What the service behind has no field for, LiteLLM refuses, and the gen fails with an
-    `UnsupportedError`. Services differ in `n`, so each sample is a call.
+    A parameter of OpenAI's protocol that the service behind has no field for is refused by LiteLLM:
+    an `UnsupportedError`. What is not in that protocol (`top_k`, say) LiteLLM passes on unchecked;
+    give it as a call option where you know that the service takes it. Services differ in `n`, so
+    each sample is a call.
 
     Args:
         model_name: "service/model".
