@@ -221,9 +221,11 @@ class _Lowering:
                     operands=self._all(values),
                 )
             case ast.Compare(left=left, ops=operators, comparators=values):
-                names = [COMPARE[type(operator)] for operator in operators]
-                rest = tuple(zip(names, self._all(values), strict=True))
-                return Compare(left=self.expression(left), rest=rest)
+                rest: list[tuple[_Comparison, Expression]] = [
+                    (COMPARE[type(operator)], value)
+                    for operator, value in zip(operators, self._all(values), strict=True)
+                ]
+                return Compare(left=self.expression(left), rest=tuple(rest))
             case ast.IfExp(test=test, body=then, orelse=otherwise):
                 return Choose(
                     test=self.expression(test),

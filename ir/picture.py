@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -233,10 +233,12 @@ def _names_in(value: Any) -> Iterator[str]:
             for name in value.__struct_fields__:
                 yield from _names_in(getattr(value, name))
         case tuple():
-            for item in value:
+            items = cast("tuple[object, ...]", value)
+            for item in items:
                 yield from _names_in(item)
         case dict():
-            for item in value.values():
+            pairs = cast("dict[str, object]", value)
+            for item in pairs.values():
                 yield from _names_in(item)
         case _:
             pass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -238,9 +238,11 @@ def _with_defaults(value: Any) -> Any:
                 changes[name] = new
         return msgspec.structs.replace(value, **changes) if changes else value
     if isinstance(value, tuple):
-        return tuple([_with_defaults(item) for item in value])
+        items = cast("tuple[object, ...]", value)
+        return tuple([_with_defaults(item) for item in items])
     if isinstance(value, dict):
-        return {key: _with_defaults(item) for key, item in value.items()}
+        pairs = cast("dict[str, object]", value)
+        return {key: _with_defaults(item) for key, item in pairs.items()}
     return value
 
 

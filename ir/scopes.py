@@ -8,7 +8,7 @@ from __future__ import annotations
 import keyword
 import unicodedata
 from collections.abc import Container, Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from .errors import ProgramError
 from .expressions import (
@@ -179,8 +179,8 @@ class Scope:
                 self._node(value, at, frozenset())
             elif field in ("arguments", "holes", "keywords"):
                 self._inside(value, at, frozenset())
-            if field == "keywords":
-                self._keywords(value, at)
+        if isinstance(step, Invoke | HostCall):
+            self._keywords(step.keywords, f"{path}.keywords")
         if isinstance(step, Fork):
             self._identifier(step.out, f"{path}.out")
 
@@ -189,10 +189,12 @@ class Scope:
         if isinstance(value, Node):
             self._node(value, path, local)
         elif isinstance(value, tuple):
-            for i, item in enumerate(value):
+            items = cast("tuple[object, ...]", value)
+            for i, item in enumerate(items):
                 self._inside(item, f"{path}[{i}]", local)
         elif isinstance(value, dict):
-            for key, item in value.items():
+            pairs = cast("dict[str, object]", value)
+            for key, item in pairs.items():
                 self._inside(item, f"{path}[{key!r}]", local)
 
     def _node(self, node: Node, path: str, local: frozenset[str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -112,7 +112,7 @@ class _Place:
     depth: int = 1
 
     def __str__(self) -> str:
-        labels = []
+        labels: list[str] = []
         place: _Place | None = self
         while place is not None:
             labels.append(place.label)
@@ -128,11 +128,12 @@ class _Place:
             for name in value.__struct_fields__:
                 yield _Place(getattr(value, name), f".{name}", self, level)
         elif isinstance(value, dict):
-            for key, item in value.items():
+            pairs = cast("dict[str, object]", value)
+            for key, item in pairs.items():
                 yield _Place(key, f".key({key!r})", self, level)
                 yield _Place(item, f"[{key!r}]", self, level)
         elif isinstance(value, list | tuple):
-            for i, item in enumerate(value):
+            for i, item in enumerate(cast("list[Any]", value)):
                 yield _Place(item, f"[{i}]", self, level)
 
 
@@ -142,7 +143,8 @@ def _check_size(program: Program, limits: Limits) -> None:
     stack = [_Place(program, "$")]
     while stack:
         place = stack.pop()
-        if isinstance(place.value, msgspec.Struct | list | tuple | dict):
+        is_node = isinstance(place.value, msgspec.Struct)
+        if is_node or isinstance(place.value, list | tuple | dict):
             if place.depth > limits.max_depth:
                 raise ProgramError(
                     f"{str(place)[:200]}…: nested deeper than {limits.max_depth}",
@@ -151,7 +153,7 @@ def _check_size(program: Program, limits: Limits) -> None:
             stack.extend(place.inside())
         else:
             _check_constant(place)
-        nodes += isinstance(place.value, msgspec.Struct) or not _is_field(place)
+        nodes += is_node or not _is_field(place)
         if nodes > limits.max_nodes:
             raise ProgramError(
                 f"$: more than {limits.max_nodes} nodes",
