@@ -269,7 +269,7 @@ class Estimator:
             case "BRANCH":
                 return self._branch(value[1], follow)
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-                return self._repeat(*value, follow)
+                return self._repeat(value[0], value[1], value[2], follow)
             case "ASSERT" | "ASSERT_NOT":
                 inner = self.sequence(value[1], 0)
                 return Estimate(1, inner.cost, 1, inner.cost)

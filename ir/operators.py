@@ -294,20 +294,25 @@ def spend_scan(fuel: Fuel, container: Collection[Any], value: Any) -> None:
 
 
 def _contains(fuel: Fuel, value: Any, container: Any) -> bool:
+    _spend_contains(fuel, value, container)
+    return value in container
+
+
+def _spend_contains(fuel: Fuel, value: Any, container: Any) -> None:
+    items: Any = container
     if isinstance(container, str):
         spend_search(fuel, container, value)
     elif isinstance(container, (dict, *_SETS)):
-        add_key(fuel, value, container)
+        add_key(fuel, value, items)
         if isinstance(container, _PAIRS):
             fuel.weigh(value)
     elif isinstance(container, range):
         if not isinstance(value, int):
             fuel.spend(_length(container))
     elif isinstance(container, (list, tuple, _VALUES)):
-        spend_scan(fuel, container, value)
+        spend_scan(fuel, items, value)
     elif isinstance(container, re.Match) or not isinstance(container, (*_KNOWN, Sequence)):
         raise TypeError(f"argument of type {type(container).__name__!r} is not iterable")
-    return value in container
 
 
 def _length(numbers: range) -> int:

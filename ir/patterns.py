@@ -160,6 +160,13 @@ def _cost(prepared: _Prepared, kind: str, length: int, text: _Measured | _Rough)
     return length + starts * (head + (len(prepared.tail) if simple else tail)) + length * simple
 
 
+@lru_cache(1_024)
+def _rough_cost(pattern: str, flags: int, kind: str, length_bits: int) -> float:
+    """Return the cost for any text whose length has so many bits."""
+    length = 1 << length_bits
+    return _cost(_prepare(pattern, flags), kind, length, _Rough(length))
+
+
 def _is_character(item: Any) -> bool:
     return item[0] in (
         _constants.ANY,
@@ -178,7 +185,7 @@ def _paid(fuel: Fuel, kind: str, pattern: Any, text: Any, flags: Any) -> re.Patt
     length = len(text)
     fuel.spend(len(pattern) + length // _ENGINE_STEPS)
     prepared = _prepare(pattern, int(flags))
-    cost = _cost(prepared, kind, length, _Rough(length))
+    cost = _rough_cost(pattern, int(flags), kind, length.bit_length())
     if cost > _ROUGH:
         cost = _cost(prepared, kind, length, _Measured(text, fuel))
     if cost / _ENGINE_STEPS > fuel.steps:

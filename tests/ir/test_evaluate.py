@@ -498,10 +498,10 @@ def test_a_bomb_ends_soon(bomb: Expression) -> None:
         "nest": NEST,
         "record": {},
     }
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises((FuelError, ValueError)):
         value_of(bomb, names)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1.5  # CPU seconds
 
 
 def test_rounding_to_a_huge_power_of_ten_is_zero() -> None:
@@ -597,10 +597,10 @@ def test_a_pattern_that_may_explode_is_refused(pattern: str) -> None:
 def test_the_other_patterns_end_soon_on_any_text(pattern: str, function: str) -> None:
     check_pattern(pattern)
     for name, text in TEXTS.items():
-        began = time.perf_counter()
+        began = time.process_time()
         with contextlib.suppress(FuelError):
             value_of(call(f"re.{function}", pattern, text))
-        assert time.perf_counter() - began < 1, name
+        assert time.process_time() - began < 1.5, name
 
 
 @pytest.mark.parametrize("pattern", HARMLESS[:7])
