@@ -27,6 +27,12 @@ class ProgramError(Exception):
             self.add_note(hint)
 
 
+def message_of(error: BaseException) -> str:
+    """Return what an exception was made with; `str` of a `KeyError` would be its repr."""
+    bare = type(error) is KeyError and len(error.args) == 1
+    return str(error.args[0]) if bare else str(error)
+
+
 class UnboundVariableError(ProgramError, KeyError):
     """A variable is read before any `gen` or `select` binds it."""
 

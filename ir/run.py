@@ -251,7 +251,7 @@ class Interpreter:
             self._execute(container.strand, Let(out=let.out, value=value), step.line)  # type: ignore[union-attr]
         else:
             container[index] = value
-            self.fuel.check_size(container)
+            self.fuel.check_size(len(container))
 
     async def _for(self, step: For) -> Any:
         for item in iterate(await self._value(step.items)):

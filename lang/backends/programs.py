@@ -12,7 +12,7 @@ import msgspec
 
 from ...ir import errors
 from ...ir.budget import Budget
-from ...ir.errors import BackendError, ProgramError
+from ...ir.errors import BackendError, ProgramError, message_of
 from ...ir.fuel import Limits
 from ...ir.machine import Execution, SequenceId
 from ...ir.nodes import NOWHERE, Sampling
@@ -217,7 +217,7 @@ async def _answer(endpoint: RuntimeEndpoint, event: dict[str, Any], hosts: Hosts
             )
         answer = {"value": value}
     except Exception as error:
-        answer = {"error": {"kind": _kind(error), "message": str(error)}}
+        answer = {"error": {"kind": _kind(error), "message": message_of(error)}}
     await endpoint.request("POST", f"/programs/calls/{event['id']}", answer)
 
 

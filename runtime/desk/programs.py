@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 
 from ...ir.budget import Budget
-from ...ir.errors import ProgramError
+from ...ir.errors import ProgramError, message_of
 from ...ir.fuel import Limits
 from ...ir.machine import Backend, Execution, Meta
 from ...ir.nodes import Sampling
 from ...ir.program import Program, to_json
 from ...ir.run import Host, run_program
 from ...ir.strand import Listener, Strand
-from ...ir.verify import verify
+from ...ir.verify import load
 from ..errors import InvalidRequestError, NotFoundError
 
 LIMITS = Limits(steps=200_000, tokens=1_000_000, forks=1_024, nesting=16, seconds=900)
@@ -66,20 +66,19 @@ class Programs:
         return found[0]
 
 
-def read_program(raw: Any) -> Program:
-    """Read a program from JSON values and verify it.
+def read_program(data: bytes) -> Program:
+    """Read a program from its JSON form and verify it.
 
     Raises:
         InvalidRequestError: it is none, or does what no program may; with the place.
     """
     try:
-        program = msgspec.convert(raw, Program)
-        verify(program)
-    except (msgspec.ValidationError, RecursionError) as error:
+        return load(data)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequestError(f"this is no program: {error}") from error
     except ProgramError as error:
-        raise InvalidRequestError(f"the program is refused: {error}") from error
-    return program
+        hints = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
+        raise InvalidRequestError(f"the program is refused: {error}{hints}") from error
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +102,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         """Describe an exception."""
         return cls(
             kind=type(error).__name__,
-            message=str(error) or traceback.format_exception_only(error)[-1].strip(),
+            message=message_of(error) or traceback.format_exception_only(error)[-1].strip(),
             line=error.__dict__.get("radixlm_line", 0),
             raised=raised,
             retryable=bool(getattr(error, "retryable", False)),

@@ -64,18 +64,28 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error_response(request, error)
 
 
+async def read_body(request: web.Request) -> bytes:
+    """Read the body of a request that says it is JSON.
+
+    Raises:
+        InvalidRequestError: it says that it is something else.
+    """
+    if request.content_type != "application/json":
+        raise InvalidRequestError(
+            f"the content type is {request.content_type!r}; send application/json"
+        )
+    return await request.read()
+
+
 async def read_json(request: web.Request) -> dict[str, Any]:
     """Read a request's body.
 
     Raises:
         InvalidRequestError: it is no JSON object, or says that it is something else.
     """
-    if request.content_type != "application/json":
-        raise InvalidRequestError(
-            f"the content type is {request.content_type!r}; send application/json"
-        )
+    data = await read_body(request)
     try:
-        body = msgspec.json.decode(await request.read())  # refuses NaN and lone surrogates
+        body = msgspec.json.decode(data)  # refuses NaN and lone surrogates
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequestError(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):

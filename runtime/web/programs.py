@@ -29,7 +29,7 @@ from ..desk.programs import Failure, Outcome, ProgramRun, Programs, read_program
 from ..desk.sequences import DeskBackend
 from ..errors import InvalidRequestError, NotFoundError
 from ..request import sampling_params
-from .errors import native_body, read_json
+from .errors import native_body, read_body, read_json
 from .sse import EventStream
 
 routes = web.RouteTableDef()
@@ -46,7 +46,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         sampling: defaults of every `gen`; names are those of `sampling_params`.
     """
 
-    program: Any = None
+    program: msgspec.Raw = msgspec.Raw(b"")
     hash: str | None = None
     args: dict[str, Any] | list[dict[str, Any]] = {}
     sampling: Sampling = Sampling()
@@ -110,7 +110,7 @@ def install(app: web.Application) -> None:
 async def put_program(request: web.Request) -> web.Response:
     """Remember the program in the body."""
     programs: Programs = request.app["programs"]
-    name = programs.add(read_program(await read_json(request)))
+    name = programs.add(read_program(await read_body(request)))
     return web.json_response({"hash": name})
 
 
@@ -151,19 +151,18 @@ async def run(request: web.Request) -> web.StreamResponse:
 
 
 async def _read(request: web.Request) -> tuple[RunRequest, Program, list[dict[str, Any]]]:
-    fields = await read_json(request)
     try:
-        asked = msgspec.convert(fields, RunRequest)
-    except msgspec.ValidationError as error:
+        asked = msgspec.json.decode(await read_body(request), type=RunRequest)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequestError(f"the request is malformed: {error}") from error
     sampling_params(asked.sampling.said())  # refuses values out of range
     programs: Programs = request.app["programs"]
-    if (asked.program is None) == (asked.hash is None):
+    if bool(bytes(asked.program)) == (asked.hash is not None):
         raise InvalidRequestError("give either a program or the hash of one")
     if asked.hash is not None:
         program = programs.get(asked.hash)
     else:
-        program = read_program(asked.program)
+        program = read_program(bytes(asked.program))
         programs.add(program)
     batch = asked.args if isinstance(asked.args, list) else [asked.args]
     if len(batch) > MAX_BATCH:

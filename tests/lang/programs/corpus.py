@@ -3,7 +3,7 @@
 Each is an ordinary program; `CASES` pairs it with arguments. They use the shipped model, greedily.
 """
 
-# ruff: noqa: D103, PERF401, SIM108, SIM102, C416
+# ruff: noqa: PERF401
 
 import json
 import re
@@ -95,8 +95,8 @@ def tool_use(s, question):
 
 
 @function
-def if_else(s, n):
-    if n > 3:
+def if_else(s, number):
+    if number > 3:
         s += "many"
     else:
         s += "few"
@@ -124,8 +124,8 @@ def for_list(s, names):
 
 
 @function
-def for_range(s, n):
-    for i in range(n):
+def for_range(s, number):
+    for i in range(number):
         s += f"{i + 1}. " + gen(f"item_{i}", max_tokens=4, stop="\n") + "\n"
 
 
@@ -137,7 +137,7 @@ def for_enumerate(s, names):
 
 @function
 def for_zip(s, names, numbers):
-    for name, number in zip(names, numbers):
+    for name, number in zip(names, numbers, strict=True):
         s += f"{name}={number};"
     s += gen("end", max_tokens=3)
 
@@ -223,19 +223,19 @@ def returns(s, a, b):
 
 
 @function
-def early_return(s, stop):
+def early_return(s, early):
     s += "before"
-    if stop:
+    if early:
         return "stopped"
     s += gen("after", max_tokens=3)
     return "ended"
 
 
 @function
-def return_in_role(s, stop):
+def return_in_role(s, early):
     with s.user():
         s += "hello"
-        if stop:
+        if early:
             return "inside"
     s += assistant(gen("x", max_tokens=4))
 
@@ -247,7 +247,9 @@ def arithmetic(s, a, b):
 
 @function
 def comparisons(s, a, b):
-    s += f"{a < b} {a <= b <= 10} {a == b or b > 2} {not a} {a in [1, 2]} {b not in [1]} {a is None}"
+    s += (
+        f"{a < b} {a <= b <= 10} {a == b or b > 2} {not a} {a in [1, 2]} {b not in [1]} {a is None}"
+    )
 
 
 @function
@@ -258,7 +260,13 @@ def builtins(s, numbers):
 
 @function
 def strings(s, text):
-    s += text.upper() + text.strip().replace("a", "o") + ",".join(text.split()) + text[1:4] + text[-1]
+    s += (
+        text.upper()
+        + text.strip().replace("a", "o")
+        + ",".join(text.split())
+        + text[1:4]
+        + text[-1]
+    )
     s += f"{text.startswith('b')} {text.find('n')} {text.title()!r:>20}"
 
 
@@ -296,9 +304,9 @@ def regexes(s, text):
 
 
 @function
-def ternary(s, n):
-    s += "even" if n % 2 == 0 else "odd"
-    word = "big" if n > 10 else "small"
+def ternary(s, number):
+    s += "even" if number % 2 == 0 else "odd"
+    word = "big" if number > 10 else "small"
     s += " " + word
 
 
@@ -376,8 +384,8 @@ def dynamic_name(s, names):
 
 
 @function
-def dynamic_tokens(s, n):
-    s += "Once upon a time" + gen("story", max_tokens=n * 2, ignore_eos=True)
+def dynamic_tokens(s, number):
+    s += "Once upon a time" + gen("story", max_tokens=number * 2, ignore_eos=True)
 
 
 @function
@@ -405,7 +413,7 @@ def fork_join(s, names):
 def fork_read(s, names):
     s += "Say: "
     forks = s.fork(2)
-    for f, name in zip(forks, names):
+    for f, name in zip(forks, names, strict=False):
         f += f"The capital of {name} is" + gen("capital", max_tokens=6, stop=".")
     for i in range(2):
         s += f"{i}:{forks[i]['capital']};"
@@ -458,11 +466,11 @@ def caller(s, country):
 
 
 @function
-def factorial(s, n):
-    if n <= 1:
+def factorial(s, number):
+    if number <= 1:
         return 1
-    below = factorial.run(n - 1)
-    return n * below.ret_value
+    below = factorial.run(number - 1)
+    return number * below.ret_value
 
 
 def say_twice(s, text):
@@ -485,7 +493,9 @@ def host_call(s, country):
 
 @function
 def host_after_gen(s):
-    s += "Q: Which country has the capital Paris?\nA:" + gen("country", max_tokens=6, stop=["\n", "."])
+    s += "Q: Which country has the capital Paris?\nA:" + gen(
+        "country", max_tokens=6, stop=["\n", "."]
+    )
     found = lookup(s["country"].strip().split(" ")[-1])
     s += f"\nIts capital: {found}"
     return found
@@ -519,14 +529,14 @@ def unbound(s):
 
 
 @function
-def divides(s, n):
+def divides(s, number):
     s += "x"
-    s += str(1 / n)
+    s += str(1 / number)
 
 
 @function
-def appends_number(s, n):
-    s += n
+def appends_number(s, number):
+    s += number
 
 
 @function
@@ -535,16 +545,16 @@ def bad_key(s, table):
 
 
 @function
-def asserts(s, n):
-    assert n > 0, "n must be positive"
-    s += str(n)
+def asserts(s, number):
+    assert number > 0, "n must be positive"
+    s += str(number)
 
 
 @function
-def raises(s, n):
-    if n < 0:
-        raise ValueError(f"{n} is negative")
-    s += str(n)
+def raises(s, number):
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    s += str(number)
 
 
 @function
@@ -561,11 +571,6 @@ def nested_role(s):
             s += "b"
 
 
-@function
-def bad_regex(s):
-    s += "x" + gen("y", max_tokens=4, regex=r"a{2,1}") if False else gen("z", max_tokens=2)
-
-
 Case = tuple[Any, dict[str, Any]]
 
 CASES: list[Case] = [
@@ -580,11 +585,11 @@ CASES: list[Case] = [
     (two_turns, {"first": "What is the capital of Japan?", "second": "What is its population?"}),
     (tool_use, {"question": "What is 12 * 7?"}),
     (tool_use, {"question": "Who wrote Hamlet?"}),
-    (if_else, {"n": 5}),
-    (if_else, {"n": 2}),
+    (if_else, {"number": 5}),
+    (if_else, {"number": 2}),
     *((nested_ifs, {"a": a, "b": b}) for a in (True, False) for b in (True, False)),
     (for_list, {"names": COUNTRIES}),
-    (for_range, {"n": 3}),
+    (for_range, {"number": 3}),
     (for_enumerate, {"names": COUNTRIES}),
     (for_zip, {"names": COUNTRIES, "numbers": [1, 2, 3]}),
     (for_else, {"names": COUNTRIES, "wanted": "Japan"}),
@@ -596,10 +601,10 @@ CASES: list[Case] = [
     (generated_loop, {}),
     (json_loop, {"text": "Anna Berg is 31 years old."}),
     (returns, {"a": 1, "b": 2}),
-    (early_return, {"stop": True}),
-    (early_return, {"stop": False}),
-    (return_in_role, {"stop": True}),
-    (return_in_role, {"stop": False}),
+    (early_return, {"early": True}),
+    (early_return, {"early": False}),
+    (return_in_role, {"early": True}),
+    (return_in_role, {"early": False}),
     (arithmetic, {"a": 7, "b": 2}),
     (comparisons, {"a": 1, "b": 3}),
     (builtins, {"numbers": [3, 1, 2]}),
@@ -608,8 +613,8 @@ CASES: list[Case] = [
     (comprehension, {"names": COUNTRIES}),
     (unpacking, {"pair": [1, 2]}),
     (regexes, {"text": "about 42 apples"}),
-    (ternary, {"n": 4}),
-    (ternary, {"n": 11}),
+    (ternary, {"number": 4}),
+    (ternary, {"number": 11}),
     (global_constants, {}),
     (default_arguments, {"a": 1}),
     (default_arguments, {"a": 1, "c": "x"}),
@@ -623,7 +628,7 @@ CASES: list[Case] = [
     (selects, {"text": "I love it."}),
     (dynamic_choices, {"options": ["tea", "coffee"]}),
     (dynamic_name, {"names": ["alpha", "beta"]}),
-    (dynamic_tokens, {"n": 4}),
+    (dynamic_tokens, {"number": 4}),
     (regex_gen, {}),
     (integer_gen, {}),
     (fork_join, {"names": COUNTRIES}),
@@ -632,25 +637,24 @@ CASES: list[Case] = [
     (fork_append, {}),
     (fork_nested, {}),
     (caller, {"country": "Norway"}),
-    (factorial, {"n": 4}),
+    (factorial, {"number": 4}),
     (inlined, {"text": "hey"}),
     (host_call, {"country": "France"}),
     (host_after_gen, {}),
     (host_loop, {"names": COUNTRIES}),
     (react, {"question": "12 + 7"}),
     (react, {"question": "the capital of France"}),
-    (asserts, {"n": 1}),
-    (raises, {"n": 1}),
-    (bad_regex, {}),
+    (asserts, {"number": 1}),
+    (raises, {"number": 1}),
 ]
 
 FAILING: list[Case] = [
     (unbound, {}),
-    (divides, {"n": 0}),
-    (appends_number, {"n": 5}),
+    (divides, {"number": 0}),
+    (appends_number, {"number": 5}),
     (bad_key, {"table": {"a": "b"}}),
-    (asserts, {"n": 0}),
-    (raises, {"n": -1}),
+    (asserts, {"number": 0}),
+    (raises, {"number": -1}),
     (host_raises, {}),
     (nested_role, {}),
 ]

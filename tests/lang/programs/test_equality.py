@@ -1,0 +1,93 @@
+"""Every program of the corpus: eager, compiled in this process, compiled on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import radixlm as rl
+
+from . import corpus
+
+GREEDY = {"temperature": 0, "max_new_tokens": 24}
+SAMPLED = {"temperature": 1.0, "sampling_seed": 5, "max_new_tokens": 24}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[rl.Engine]:
+    with rl.Engine(in_process=True) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    with rl.Runtime(port=31700) as runtime:
+        yield runtime
+
+
+def left(function: Any, **settings: Any) -> dict[str, Any]:
+    """Run, and return everything that can be seen of it."""
+    corpus.CALLS.clear()
+    state = function.run(**settings)
+    error = state.error()
+    names = sorted(state.strand.variables)
+    seen: dict[str, Any] = {
+        "text": state.text(),
+        "messages": state.messages(),
+        "value": state.ret_value,
+        "error": None if error is None else (type(error).__name__, str(error)),
+        "calls": list(corpus.CALLS),
+    }
+    if error is None:
+        seen["variables"] = {name: state[name] for name in names}
+        seen["tokens"] = {name: tokens(state.get_meta_info(name)) for name in names}
+    return seen
+
+
+def tokens(meta: Any) -> Any:
+    """What the meta information says about the tokens."""
+    if isinstance(meta, list):
+        return [tokens(item) for item in meta]
+    if not isinstance(meta, dict):
+        return None
+    return {
+        k: meta[k] for k in ("prompt_tokens", "completion_tokens", "finish_reason") if k in meta
+    }
+
+
+def names_of(cases: list[Any]) -> list[str]:
+    return [f"{index}-{function.__name__}" for index, (function, _) in enumerate(cases)]
+
+
+@pytest.mark.parametrize(("function", "arguments"), corpus.CASES, ids=names_of(corpus.CASES))
+@pytest.mark.parametrize("where", ["here", "server"])
+def test_a_program_runs_alike(
+    engine: rl.Engine, server: Any, function: Any, arguments: dict[str, Any], where: str
+) -> None:
+    there = engine if where == "here" else server
+    for sampling in (GREEDY, SAMPLED):
+        settings = {**arguments, **sampling}
+        eager = left(function, backend=engine, compiled=False, **settings)
+        assert left(function, backend=there, compiled=True, **settings) == eager
+        assert eager["error"] is None
+
+
+@pytest.mark.parametrize(("function", "arguments"), corpus.FAILING, ids=names_of(corpus.FAILING))
+@pytest.mark.parametrize("where", ["here", "server"])
+def test_a_failing_program_fails_alike(
+    engine: rl.Engine, server: Any, function: Any, arguments: dict[str, Any], where: str
+) -> None:
+    def error_of(**settings: Any) -> tuple[str, str]:
+        try:
+            state = function.run(**arguments, **settings)
+            error = state.error()
+            assert error is not None
+        except Exception as raised:
+            error = raised
+        return type(error).__name__, str(error).rpartition("corpus.py:")[2].lstrip("0123456789: ")
+
+    eager = error_of(backend=engine, compiled=False)
+    backend = engine if where == "here" else server
+    assert error_of(backend=backend, compiled=True) == eager
