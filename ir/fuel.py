@@ -114,6 +114,10 @@ class Fuel:
             part = stack.pop()
             kind = type(part)
             if kind is str:
+                owed += len(part) // CHARACTERS_PER_STEP
+                if owed > _LOOK_EVERY:  # before the text is looked at
+                    self.spend(owed)
+                    owed = 0
                 plain = part.isascii() and part.isprintable()
                 length += 2 + len(part) * (1 if plain else _ESCAPED)
             elif kind is int:
@@ -131,5 +135,5 @@ class Fuel:
                     stack.extend(part)
                 if isinstance(part, dict):
                     stack.extend(part.values())
-        self.spend(owed + length // CHARACTERS_PER_STEP)
+        self.spend(owed)
         return length

@@ -209,7 +209,7 @@ def _update_dict(fuel: Fuel, target: dict[Any, Any], *args: Any, **keywords: Any
         pairs = arg if not isinstance(arg, Mapping) else arg.items()
         for pair in pairs:
             if isinstance(pair, (tuple, list)) and pair:
-                add_key(fuel, pair[0], target)
+                add_key(fuel, pair[0], arg if len(arg) > len(target) else target)
     target.update(*args, **keywords)
 
 

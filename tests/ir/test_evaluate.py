@@ -482,6 +482,8 @@ BOMBS: dict[str, Any] = {
     "key of doubles": Index(value=Name(name="record"), index=Name(name="pair")),
     "set of doubles": lift({Name(name="pair")}),
     "set of nest": lift({Name(name="nest")}),
+    "long texts": call("max", binary([Name(name="long")], "*", 10_000)),
+    "keys that collide": call("dict", Name(name="colliding")),
     "indent": call("json.dumps", [1], indent=const(HUGE)),
     "deep json": call("json.loads", "[" * 100_000),
     "sum of lists": call("sum", binary([[1] * 100], "*", 10_000), lift([])),
@@ -497,6 +499,7 @@ def test_a_bomb_ends_soon(bomb: Expression) -> None:
         "pair": PAIR,
         "nest": NEST,
         "record": {},
+        "colliding": [(i * (2**61 - 1), 1) for i in range(20_000)],  # all hash to 0
     }
     began = time.process_time()
     with pytest.raises((FuelError, ValueError)):
