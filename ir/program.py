@@ -214,7 +214,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def to_json(program: Program) -> bytes:
     """Return the canonical JSON form: sorted keys, defaults left out."""
-    return msgspec.json.encode(_with_defaults(program), order="sorted")
+    return msgspec.json.encode(_canonical(program), order="sorted")
 
 
 def from_json(data: bytes | str) -> Program:
@@ -227,32 +227,33 @@ def from_json(data: bytes | str) -> Program:
     return _DECODER.decode(data)
 
 
-def _with_defaults(value: Any) -> Any:
-    """Put the default itself where a field equals it: msgspec leaves out no equal node."""
+def _canonical(value: Any) -> Any:
+    """Make what is equal the same on the wire.
+
+    msgspec leaves out no node that merely equals a default, and a temperature of 0 is read as 0.0.
+    """
     if isinstance(value, msgspec.Struct):
-        changes = {}
-        for name, default in _node_defaults(type(value)).items():
-            old = getattr(value, name)
-            new = default if default == old else _with_defaults(old)
+        changes: dict[str, Any] = {}
+        for field in _fields(type(value)):
+            old: Any = getattr(value, field.name)
+            new: Any
+            if isinstance(field.default, msgspec.Struct) and field.default == old:
+                new = field.default
+            elif field.type == float | None and old is not None:
+                new = float(old)
+            else:
+                new = _canonical(old)
             if new is not old:
-                changes[name] = new
+                changes[field.name] = new
         return msgspec.structs.replace(value, **changes) if changes else value
     if isinstance(value, tuple):
         items = cast("tuple[object, ...]", value)
-        return tuple([_with_defaults(item) for item in items])
+        return tuple([_canonical(item) for item in items])
     if isinstance(value, dict):
         pairs = cast("dict[str, object]", value)
-        return {key: _with_defaults(item) for key, item in pairs.items()}
+        return {key: _canonical(item) for key, item in pairs.items()}
     return value
 
 
-@functools.cache
-def _node_defaults(kind: type[msgspec.Struct]) -> dict[str, msgspec.Struct | None]:
-    """Return the fields of a kind of node; `None` for those with no node as their default."""
-    return {
-        field.name: field.default if isinstance(field.default, msgspec.Struct) else None
-        for field in msgspec.structs.fields(kind)
-    }
-
-
+_fields = functools.cache(msgspec.structs.fields)  # it reads annotations
 _DECODER = msgspec.json.Decoder(Program)

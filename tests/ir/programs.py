@@ -118,7 +118,7 @@ SAMPLINGS = st.builds(
     nodes.Sampling,
     max_new_tokens=st.none() | st.integers(0, 99),
     stop=st.none() | tuples(TEXTS),
-    temperature=st.none() | FLOATS,
+    temperature=st.none() | FLOATS | st.integers(0, 2),
     ignore_eos=st.none() | st.booleans(),
 )
 OUTS = TEXTS | st.sampled_from(["x", "answer"])

@@ -89,6 +89,14 @@ def test_the_hash_ignores_files_and_is_stable() -> None:
     assert program.hash() == HASH
 
 
+def test_equal_programs_have_equal_hashes_on_both_ends_of_a_wire() -> None:
+    cold = Gen(out="x", sampling=Sampling(temperature=0))
+    program = Program(name="f", body=(do(cold), do(Gen(sampling=Sampling()))))
+    fresh = Do(statement=cold, state=Name(name="s"))
+    assert program.hash() == from_json(to_json(program)).hash()
+    assert program.hash() == msgspec.structs.replace(program, body=(fresh, program.body[1])).hash()
+
+
 HASH = "c571d8970676770303f6904963ba887dc16c9cd459a87169f5fc605ac9453524"
 
 
