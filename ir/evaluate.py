@@ -35,12 +35,13 @@ from .expressions import (
     Unary,
 )
 from .fuel import Fuel, Limits
-from .functions import FUNCTIONS, METHODS, find_method
+from .functions import FUNCTIONS
+from .methods import METHODS, find_method
 from .operators import (
+    ADD,
     BINARY,
     COMPARE,
     UNARY,
-    add_key,
     check_iterable,
     formatted,
     item_of,
@@ -439,7 +440,7 @@ def _build_comprehension(node: Comprehension, depth: int) -> Code:
     # In `{k: v for …}` Python evaluates the key first.
     results = [last] if node.key is None else [_charged(_build(node.key, depth)), last]
     bound = {name for clause in node.clauses for name in _bound_names(clause.target)}
-    add = _ADD[node.kind]
+    add = ADD[node.kind]
     make = {"set": set, "dict": dict}.get(node.kind, list)
 
     def scope(names: Names, fuel: Fuel) -> Names:
@@ -508,26 +509,3 @@ def _bound_names(target: Target) -> list[str]:
     if isinstance(target, Bind):
         return [target.name]
     return [name for inner in target.targets for name in _bound_names(inner)]
-
-
-def _add_to_list(fuel: Fuel, out: list[Any], item: Any) -> None:
-    fuel.check_size(len(out) + 1)
-    out.append(item)
-
-
-def _add_to_set(fuel: Fuel, out: set[Any], item: Any) -> None:
-    add_key(fuel, item, out)
-    out.add(item)
-
-
-def _add_to_dict(fuel: Fuel, out: dict[Any, Any], key: Any, item: Any) -> None:
-    add_key(fuel, key, out)
-    out[key] = item
-
-
-_ADD: dict[str, Callable[..., None]] = {
-    "list": _add_to_list,
-    "generator": _add_to_list,
-    "set": _add_to_set,
-    "dict": _add_to_dict,
-}

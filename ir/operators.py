@@ -379,6 +379,29 @@ def make_dict(fuel: Fuel, *parts: Any) -> dict[Any, Any]:
     return result
 
 
+def _add_to_list(fuel: Fuel, out: list[Any], item: Any) -> None:
+    fuel.check_size(len(out) + 1)
+    out.append(item)
+
+
+def _add_to_set(fuel: Fuel, out: set[Any], item: Any) -> None:
+    add_key(fuel, item, out)
+    out.add(item)
+
+
+def _add_to_dict(fuel: Fuel, out: dict[Any, Any], key: Any, item: Any) -> None:
+    add_key(fuel, key, out)
+    out[key] = item
+
+
+ADD: dict[str, Callable[..., None]] = {
+    "list": _add_to_list,
+    "generator": _add_to_list,
+    "set": _add_to_set,
+    "dict": _add_to_dict,
+}
+
+
 # --- Text --------------------------------------------------------------------------------------
 
 
