@@ -35,6 +35,8 @@ PUBLIC = [
     "flush_cache",
     "function",
     "gen",
+    "gen_int",
+    "gen_string",
     "get_server_info",
     "greedy_token_selection",
     "role",

@@ -17,7 +17,8 @@ from ...ir.choices import Scored
 from ...ir.errors import BackendError, UnsupportedError
 from ...ir.machine import Emit, Meta, SequenceId
 from ...ir.nodes import Gen, Logprobs
-from ...ir.roles import PLAIN, RoleFormat
+from ...ir.roles import PLAIN
+from ..chat_template import ChatTemplate
 from .chat_shape import (
     finished,
     grow,
@@ -86,7 +87,7 @@ class OpenAI(TextBackend):
         self,
         model_name: str,
         is_chat_model: bool | None = None,
-        chat_template: RoleFormat | None = None,
+        chat_template: ChatTemplate | None = None,
         *,
         base_url: str | None = None,
         api_key: str | None = None,
@@ -104,7 +105,7 @@ class OpenAI(TextBackend):
         super().__init__(
             model_name,
             is_chat_model=is_chat_model,
-            roles=chat_template or PLAIN,
+            roles=chat_template.role_format() if chat_template else PLAIN,
             retry=retry,
         )
         self._openai = package("openai", extra="openai", backend="OpenAI")

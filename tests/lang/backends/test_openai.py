@@ -13,6 +13,7 @@ import pytest
 
 import radixlm as rl
 from radixlm.ir import loop
+from radixlm.lang.chat_template import get_chat_template
 
 from .conftest import QUICK, Body, Reply, Service, failing
 
@@ -420,10 +421,27 @@ def test_a_missing_package_names_the_extra() -> None:
 
 
 def test_a_chat_models_service_takes_no_template() -> None:
-    from radixlm.ir.roles import PLAIN
-
     with pytest.raises(ValueError, match="takes no chat_template"):
-        rl.OpenAI("gpt", chat_template=PLAIN, api_key="k")
+        rl.OpenAI("gpt", chat_template=get_chat_template("chatml"), api_key="k")
+
+
+def test_a_completion_models_turns_follow_its_template(service: Service) -> None:
+    service.replies = ["hi"]
+    backend = rl.OpenAI(
+        "fake", False, get_chat_template("qwen"), base_url=service.url + "/v1", api_key="k"
+    )
+
+    @rl.function
+    def program(s: rl.ProgramState) -> None:
+        s += rl.user("Q") + rl.assistant(rl.gen("a"))
+
+    program.run(backend=backend)["a"]
+    backend.close()
+    assert service.bodies[0]["prompt"] == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert service.bodies[0]["stop"] == ["<|im_end|>"]
 
 
 # ---- completions
