@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import keyword
 import unicodedata
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Set
 from typing import Any, NoReturn, cast
 
 from .errors import ProgramError
@@ -184,7 +184,7 @@ class Scope:
         if isinstance(step, Fork):
             self._identifier(step.out, f"{path}.out")
 
-    def _inside(self, value: Any, path: str, local: frozenset[str]) -> None:
+    def _inside(self, value: Any, path: str, local: Set[str]) -> None:
         """Check every node in the fields and containers of a value."""
         if isinstance(value, Node):
             self._node(value, path, local)
@@ -195,9 +195,9 @@ class Scope:
         elif isinstance(value, dict):
             pairs = cast("dict[str, object]", value)
             for key, item in pairs.items():
-                self._inside(item, f"{path}[{key!r}]", local)
+                self._inside(item, f"{path}[{key[:40]!r}]", local)
 
-    def _node(self, node: Node, path: str, local: frozenset[str]) -> None:
+    def _node(self, node: Node, path: str, local: Set[str]) -> None:
         """Check an expression; `local` are names that comprehensions around it bind."""
         match node:
             case Name(name=name):
@@ -218,11 +218,12 @@ class Scope:
         for field in node.__struct_fields__:
             self._inside(getattr(node, field), f"{path}.{field}", local)
 
-    def _comprehension(self, node: Comprehension, path: str, local: frozenset[str]) -> None:
+    def _comprehension(self, node: Comprehension, path: str, local: Set[str]) -> None:
         if not node.clauses or (node.key is None) == (node.kind == "dict"):
             self._refuse(
                 path, f"no {node.kind} comprehension", "It needs a clause; a dict also a key."
             )
+        local = set(local)
         for i, clause in enumerate(node.clauses):
             at = f"{path}.clauses[{i}]"
             self._node(clause.items, f"{at}.items", local)

@@ -79,7 +79,7 @@ def verify(program: Program, limits: Limits = DEFAULT_LIMITS) -> None:
     functions, hosts = program.functions, program.hosts
     Scope(program, "$", functions=functions, hosts=hosts).check()
     for name, function in functions.items():
-        path = f"$.functions[{name!r}]"
+        path = f"$.functions[{name[:40]!r}]"
         if function.functions or function.version != VERSION:
             raise ProgramError(
                 f"{path}: functions inside functions, or of another version",

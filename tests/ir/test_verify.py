@@ -11,12 +11,15 @@ from radixlm.ir import run
 from radixlm.ir.errors import ProgramError
 from radixlm.ir.expressions import (
     Binary,
+    Bind,
     Call,
+    Clause,
     Compare,
     Comprehension,
     Const,
     Expression,
     Format,
+    Items,
     Logic,
     Method,
     Name,
@@ -164,6 +167,14 @@ def test_a_program_at_the_depth_limit_can_be_read_printed_and_loaded() -> None:
     assert from_text(str(program)).body[0] == msgspec.structs.replace(program.body[0], line=2)
     with pytest.raises(ProgramError, match="nested deeper"):
         verify(evaluating(Call(function="len", arguments=(deep,))))
+
+
+def test_long_names_and_many_clauses_cost_no_more_than_their_length() -> None:
+    names = [f"x{i}" for i in range(3_000)]
+    clauses = tuple(Clause(target=Bind(name=name), items=A) for name in names)
+    verify(evaluating(Comprehension(item=Name(name="x2999"), clauses=clauses)))
+    many = Items(items=(A,) * 15_000)
+    verify(evaluating(Call(function="max", keywords={"x" * 500_000: many})))
 
 
 DEPTH = 10_000
