@@ -164,11 +164,11 @@ class _Compilation(Statements):
         try:
             inner = _Compilation(self.unit.session, name, function, read_source(function.func))
             program = inner.program()
-            problems = inner.unit.problems
+            if inner.unit.problems:
+                raise inner.unit.problems[0]
         except CompileError as error:
-            problems = [error]
-        if problems:
-            raise Unsupported(node, f"a call of {name}(), which runs eagerly ({problems[0]})")
+            message = f"a call of {name}(), which runs eagerly ({error})"
+            raise Unsupported(node, message, error.hint) from None
         return program
 
 

@@ -29,12 +29,13 @@ from ...ir.expressions import (
 )
 from ...ir.lowering import Unsupported, lower_target
 from ..errors import CompileError
+from .forms import negated, parts, renamed
 from .frame import Frame, Kind
 from .nested import settings_of
 from .ownership import own_nodes
 from .scope import is_plain
 from .source import read_source
-from .values import EFFECTS, Callee, Values, negated, renamed
+from .values import EFFECTS, Callee, Values
 
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 NOT_SAMPLING = frozenset({"stream", "backend", "use_thread", "compiled"})
@@ -130,10 +131,10 @@ class Effects(Values):
 
     def _without(self, node: ast.expr) -> ast.expr:
         """Take the effects out of the parts of `node`, in the order of evaluation."""
-        parts = _parts(node)
-        last = max((i for i, (_, p) in enumerate(parts) if self.has_effect(p)), default=-1)
+        pieces = parts(node)
+        last = max((i for i, (_, p) in enumerate(pieces) if self.has_effect(p)), default=-1)
         replaced = copy.copy(node)
-        for index, (put, part) in enumerate(parts):
+        for index, (put, part) in enumerate(pieces):
             if index <= last:
                 part = self.plain(part)
                 states = self.kind_of(part) is not Kind.VALUE
@@ -339,7 +340,11 @@ class Effects(Values):
         """
         func, written = self.found(node.func), ast.unparse(node.func)
         if getattr(func, "__code__", None) is None:
-            raise Unsupported(node, f"{written}(), which is given a state", "use a plain function")
+            raise Unsupported(
+                node,
+                f"{written}(), which makes expressions or gets a state",
+                "use a plain function",
+            )
         if func in self.unit.inlining:
             raise Unsupported(
                 node, f"{written}(), which calls itself with a state", "use @function"
@@ -396,50 +401,6 @@ class Effects(Values):
                 kind, value = Kind.VALUE, self.constant(node, parameter.default)
             frame.declare(node, name, kind)
             self.add(ir.Assign(target=Bind(name=frame.name(name)), value=value))
-
-
-def _parts(
-    node: ast.expr,
-) -> list[tuple[Callable[[ast.expr, ast.expr], ast.expr], ast.expr]]:
-    """The parts of an expression in the order of evaluation, each with how to replace it."""
-    fields = list(ast.iter_fields(node))
-    if isinstance(node, ast.Dict):
-        return [
-            pair
-            for i in range(len(node.values))
-            for pair in (_part(node, "keys", i), _part(node, "values", i))
-            if pair[1] is not None
-        ]
-    found = []
-    for name, value in fields:
-        if isinstance(value, ast.expr):
-            found.append(_part(node, name, None))
-        elif isinstance(value, list):
-            found += [
-                _part(node, name, i)
-                for i, v in enumerate(value)
-                if isinstance(v, ast.expr | ast.keyword)
-            ]
-    return found
-
-
-def _part(node: ast.expr, name: str, index: int | None) -> tuple[Callable[[Any, Any], Any], Any]:
-    current = getattr(node, name) if index is None else getattr(node, name)[index]
-    if isinstance(current, ast.keyword):
-        current = current.value
-
-    def put(into: Any, value: Any) -> Any:
-        changed = copy.copy(into)
-        if index is None:
-            setattr(changed, name, value)
-            return changed
-        items = list(getattr(changed, name))
-        old = items[index]
-        items[index] = ast.keyword(old.arg, value) if isinstance(old, ast.keyword) else value
-        setattr(changed, name, items)
-        return changed
-
-    return put, current
 
 
 def _renamed(node: ast.expr, names: dict[str, str]) -> ast.expr:

@@ -243,8 +243,9 @@ class Mixes(Effects):
         known: dict[str, Any] = {}
         holes: dict[str, Expression] = {}
         for name, argument in given.items():
-            value = argument.value if isinstance(argument, _Known) else self.known(argument)
-            if value is MISSING:
+            if isinstance(argument, _Known):
+                known[name] = argument.value
+            elif (value := self.known(argument)) is MISSING:
                 holes[name] = self._hole(argument)
             else:
                 known[name] = value
@@ -326,7 +327,10 @@ class Mixes(Effects):
                     return MISSING
                 return dict(zip(named, held, strict=True))
             case ast.JoinedStr() | ast.BinOp() | ast.UnaryOp() if not self.has_effect(node):
-                made = self.value(node)
+                try:
+                    made = self.value(node)
+                except Unsupported:
+                    return MISSING  # whoever needs the value meets the reason
                 return made.value if isinstance(made, Const) else MISSING
             case _:
                 return MISSING

@@ -58,6 +58,12 @@ class Scope:
         return found
 
 
+def unbound(owner: Any, name: str) -> Any:
+    """A method as the plain function that it is made of, or `MISSING`; no property is read."""
+    found = inspect.getattr_static(owner, name, MISSING)
+    return found.__func__ if isinstance(found, staticmethod | classmethod) else found
+
+
 @dataclass(slots=True)
 class World:
     """What a compilation has looked up, and what it found."""

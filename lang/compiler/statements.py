@@ -20,10 +20,11 @@ from ...ir.expressions import (
 from ...ir.lowering import Unsupported
 from ...ir.nodes import JoinMode, RoleBegin, ScopeBegin, Span
 from ..errors import CompileError
+from .forms import negated
 from .frame import Kind
 from .mix import Mixes, Piece
 from .ownership import Owner, own_nodes
-from .values import EFFECTS, Callee, negated
+from .values import EFFECTS, Callee
 
 ROLE_METHODS = frozenset({"system", "user", "assistant"})
 _WHOLE_MODES = ("gather_variable", "concate_and_append")
@@ -107,6 +108,8 @@ class Statements(Mixes):
                 self.add(ir.Return())
             case ast.Return(value=ast.expr() as value):
                 self.add(ir.Return(value=self.operand(self.plain(value))))
+            case ast.Assert() if not __debug__:
+                pass  # as Python leaves it out under -O
             case ast.Assert(test=test, msg=message):
                 condition = self.full(test)
                 with self.collected() as failing:

@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import ast
 import builtins
-import copy
 import json
 import re
-from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any, Literal, NoReturn
 
 from ...ir import program as ir
 from ...ir.expressions import (
-    Binary,
     Call,
-    Const,
     Expression,
-    Format,
-    Hole,
     Index,
-    Items,
     Name,
     Read,
-    Record,
     Target,
     Unary,
 )
 from ...ir.lowering import FUNCTION_NAMES, Unsupported, constant, lower, lower_target
+from .forms import data, fold, renamed
 from .frame import Frame, Kind, Unit
 from .ownership import MUTATORS, Owner, target_names
-from .scope import MISSING, Path, is_plain
+from .scope import MISSING, Path, is_plain, unbound
 from .words import WORDS, makes_expressions
 
 READERS: dict[str, Literal["variable", "meta", "text", "messages"]] = {
@@ -194,7 +187,8 @@ class Values:
             raise Unsupported(node, f"{'.'.join(path)!r} is not known yet", "define it before")
         if any(self.kind_of(a) is not Kind.VALUE for a in _given(node)):
             return Callee.HELPER
-        return Callee.BUILDER if makes_expressions(found) else Callee.HOST
+        function = found if found is not MISSING else unbound(owner, path[-1])
+        return Callee.BUILDER if makes_expressions(function) else Callee.HOST
 
     # ---- what lowering asks at every sub-expression
 
@@ -376,61 +370,6 @@ class Values:
         return data(node, value)
 
 
-def fold(node: Expression) -> Expression:
-    """Join texts that are next to each other."""
-    match node:
-        case Binary(operator="+", left=left, right=right):
-            left, right = fold(left), fold(right)
-            if (
-                isinstance(left, Const)
-                and isinstance(right, Const)
-                and (isinstance(left.value, str) and isinstance(right.value, str))
-            ):
-                return Const(value=left.value + right.value)
-            return Binary(operator="+", left=left, right=right)
-        case Format(parts=parts):
-            return _folded(parts)
-        case _:
-            return node
-
-
-def _folded(parts: Sequence[Const | Hole]) -> Expression:
-    joined: list[Const | Hole] = []
-    for part in parts:
-        if isinstance(part, Hole) and part.spec is None and part.conversion in ("", "s"):
-            inner = part.value
-            if isinstance(inner, Const) and isinstance(inner.value, str):
-                part = inner
-        last = joined[-1] if joined else None
-        if isinstance(part, Const) and isinstance(last, Const):
-            joined[-1] = Const(value=f"{last.value}{part.value}")
-        else:
-            joined.append(part)
-    if not joined:
-        return Const(value="")
-    only = joined[0]
-    return only if len(joined) == 1 and isinstance(only, Const) else Format(parts=tuple(joined))
-
-
-def data(node: ast.AST, value: Any) -> Expression:
-    """Write a plain value as an expression."""
-    match value:
-        case list() | tuple() | set():
-            kind: Literal["list", "tuple", "set"] = (
-                "list"
-                if isinstance(value, list)
-                else "tuple"
-                if isinstance(value, tuple)
-                else "set"
-            )
-            items = sorted(value, key=repr) if isinstance(value, set) else value
-            return Items(kind=kind, items=tuple(data(node, item) for item in items))
-        case dict():
-            return Record(pairs=tuple((data(node, k), data(node, v)) for k, v in value.items()))
-        case _:
-            return constant(ast.Constant(value, lineno=getattr(node, "lineno", 0), col_offset=0))
-
-
 def _has_state(shape: Shape) -> bool:
     return any(map(_has_state, shape)) if isinstance(shape, tuple) else shape is not Kind.VALUE
 
@@ -442,26 +381,3 @@ def _given(node: ast.Call) -> list[ast.expr]:
 def _dotted(name: str) -> ast.expr:
     module, _, attribute = name.rpartition(".")
     return ast.Attribute(ast.Name(module), attribute) if module else ast.Name(name)
-
-
-def renamed(node: ast.expr, name: Callable[[str], str]) -> ast.expr:
-    """A copy of `node` with other names."""
-    changed: ast.expr = _Renamed(name).visit(copy.deepcopy(node))
-    return changed
-
-
-class _Renamed(ast.NodeTransformer):
-    def __init__(self, name: Callable[[str], str]) -> None:
-        self._name = name
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.copy_location(ast.Name(self._name(node.id), node.ctx), node)
-
-
-def negated(test: Expression) -> Expression:
-    """`not test`."""
-    match test:
-        case Unary(operator="not", operand=operand):
-            return operand
-        case _:
-            return Unary(operator="not", operand=test)
