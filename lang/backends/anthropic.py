@@ -45,6 +45,8 @@ class Anthropic(TextBackend):
         BackendError: the client cannot be made.
     """
 
+    takes_bare_text = True
+
     def __init__(
         self,
         model_name: str,

@@ -42,6 +42,8 @@ class LiteLLM(TextBackend):
         ModuleNotFoundError: the package `litellm` is missing.
     """
 
+    takes_bare_text = True
+
     def __init__(
         self,
         model_name: str,

@@ -178,7 +178,8 @@ class OpenAI(TextBackend):
     def _fields(self, talk: Talk, gen: Gen) -> dict[str, Any]:
         asked = wanted(gen)
         if not self._is_openais:  # a server's own defaults may be other than the protocol's
-            asked = {"temperature": 1.0, "top_p": 1.0, **asked}
+            asked.setdefault("temperature", 1.0)
+            asked.setdefault("top_p", 1.0)
         report = _report(asked, gen.logprobs, is_chat=self.is_chat_model)
         schema = asked.pop("json_schema", None)
         names = {**STANDARD, **(EXTENSIONS if self._extensions else {})}
@@ -347,10 +348,10 @@ def _logprobs(found: Any) -> Meta:
     if found is None or not found.token_logprobs:
         return {}
     chosen = zip(found.token_logprobs, found.tokens, strict=True)
+    tops: list[dict[str, float] | None] = found.top_logprobs or [None] * len(found.tokens)
     return {
         "output_token_logprobs": [(logprob, None, text) for logprob, text in chosen],
         "output_top_logprobs": [
-            [(logprob, None, text) for text, logprob in (top or {}).items()]
-            for top in found.top_logprobs or [None] * len(found.tokens)
+            [(logprob, None, text) for text, logprob in (top or {}).items()] for top in tops
         ],
     }

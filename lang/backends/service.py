@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -78,6 +78,10 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    def reset(self) -> None:
+        """Count from nothing again."""
+        self.prompt_tokens = self.completion_tokens = 0
+
 
 class Outlet:
     """Passes pieces of text on, if anybody listens, and remembers whether there were any."""
@@ -100,7 +104,11 @@ class TextBackend(ABC):
         model_name: as the service calls it.
         is_chat_model: whether it takes messages; else text.
         token_usage: of all calls so far.
+        takes_bare_text: a program without roles is sent to a chat model as a message of the user,
+            as SGLang's backends of the same name do.
     """
+
+    takes_bare_text = False
 
     def __init__(
         self,
@@ -191,7 +199,7 @@ class TextBackend(ABC):
         """See `Backend`."""
         talk = self._talks[sequence]
         if self.is_chat_model:
-            talk.check_chat()
+            talk.check_chat(takes_bare_text=self.takes_bare_text)
         answers = await self.ask(talk, gen, emit)
         wanted = gen.sampling.n or 1
         if len(answers) != wanted:
@@ -337,6 +345,7 @@ def failure_of(error: Exception, kinds: tuple[type[Exception], ...]) -> BackendE
 
 def _asked_s(error: Exception) -> float | None:
     """The pause that a service asks for in `Retry-After`."""
+    headers: Mapping[str, str]
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     try:
         return float(headers.get("retry-after", ""))

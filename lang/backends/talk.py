@@ -79,7 +79,12 @@ class Talk:
             self.outside += text
 
     def messages(self) -> list[dict[str, str]]:
-        """The conversation, with the open turn last where something stands in it already."""
+        """The conversation, with the open turn last where something stands in it already.
+
+        Text without any turn is one message of the user.
+        """
+        if not self.turns:
+            return [{"role": "user", "content": self.text}]
         whole = [{"role": turn.role, "content": turn.content.lstrip()} for turn in self.turns]
         return whole if self.prefix() or not self.is_open else whole[:-1]
 
@@ -87,12 +92,17 @@ class Talk:
         """What the open turn begins with."""
         return self.turns[-1].content.lstrip() if self.is_open else ""
 
-    def check_chat(self) -> None:
+    def check_chat(self, *, takes_bare_text: bool) -> None:
         """See that a chat model can answer here.
+
+        Args:
+            takes_bare_text: a program without any role is sent as a message of the user.
 
         Raises:
             UnsupportedError: there is text outside the turns, or no turn of the assistant is open.
         """
+        if takes_bare_text and not self.turns and self.outside.strip():
+            return
         if self.outside.strip():
             raise UnsupportedError(
                 f"a chat model takes messages only, but {_short(self.outside)} stands outside "

@@ -125,3 +125,19 @@ def test_a_stream_that_breaks_off_is_an_error(service: Service, claude: rl.Anthr
     state = talk.run(backend=claude, stream=True)
     with pytest.raises(rl.BackendError, match="closed the stream before its end"):
         list(state.text_iter())
+
+
+def test_a_program_without_roles_is_a_message_of_the_user(
+    service: Service, claude: rl.Anthropic
+) -> None:
+    service.replies = ["one", "two"]
+
+    @rl.function
+    def program(s: rl.ProgramState) -> None:
+        s += "Q: " + rl.gen("a") + "\nR: " + rl.gen("b")
+
+    assert program.run(backend=claude)["b"] == "two"
+    assert [body["messages"] for body in service.bodies] == [
+        [{"role": "user", "content": "Q: "}],
+        [{"role": "user", "content": "Q: one\nR: "}],
+    ]

@@ -13,6 +13,7 @@ import pytest
 
 import radixlm as rl
 from radixlm.ir import loop
+from radixlm.lang.backends.service import Usage
 from radixlm.lang.chat_template import get_chat_template
 
 from .conftest import QUICK, Body, Reply, Service, failing
@@ -102,6 +103,8 @@ def test_turns_become_messages(service: Service, chat: rl.OpenAI) -> None:
     usage = chat.token_usage
     assert (usage.prompt_tokens, usage.completion_tokens) == (14, 3)
     assert chat.get_server_info()["completion_tokens"] == 3
+    usage.reset()
+    assert chat.token_usage == Usage()
 
 
 def test_parameters_reach_the_service_by_its_names(service: Service, chat: rl.OpenAI) -> None:
