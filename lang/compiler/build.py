@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,7 @@ from .ownership import target_names
 from .scope import World
 from .source import Source, read_source
 from .statements import Statements
+from .words import may_change
 
 if TYPE_CHECKING:
     from ..function import Function
@@ -96,6 +97,7 @@ def _finished(session: Session, compilation: _Compilation, program: Program) -> 
     whole = msgspec.structs.replace(
         program, functions=functions, hosts=tuple(sorted(session.hosts))
     )
+    unit.problems.extend(_hazards(session, source))
     if not unit.problems:
         try:
             verify(whole)
@@ -170,6 +172,19 @@ class _Compilation(Statements):
             message = f"a call of {name}(), which runs eagerly ({error})"
             raise Unsupported(node, message, error.hint) from None
         return program
+
+
+def _hazards(session: Session, source: Source) -> Iterator[CompileError]:
+    """Constants of the program that a function of the client may change while it runs."""
+    span = Span(source.file, source.tree.lineno)
+    for scope, name in session.world.constants():
+        for written, host in session.hosts.items():
+            if may_change(host, scope, name):
+                yield CompileError(
+                    f"{name!r} is read here, and {written}() may change it meanwhile",
+                    span=span,
+                    hint="Pass it as an argument, or let the function return what changes.",
+                )
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ from .effects import Effects
 from .frame import Kind
 from .scope import MISSING, is_plain
 from .values import Callee
-from .words import CONSTRAINTS, FIELDS, ROLES, WORDS
+from .words import CONSTRAINTS, FIELDS, ROLES, TYPED, WORDS
 
 _TEXT_FUNCTIONS = frozenset({"str", "repr", "json.dumps"})
 _OF_SELECT = ("name", "choices", "choices_method")
@@ -190,6 +190,9 @@ class Mixes(Effects):
         given = self._named_arguments(node, word)
         if id(word) in ROLES or word is api.role:
             return self._turn(node, word, given)
+        if id(word) in TYPED:
+            given["dtype"] = _Known(TYPED[id(word)])
+            return self._generation(node, api.gen, given)
         if word in (api.gen, api.select):
             return self._generation(node, word, given)
         return [Emit(statement) for statement in self._made(node, word, {})]

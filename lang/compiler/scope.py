@@ -9,9 +9,9 @@ from __future__ import annotations
 import builtins
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 MAX_CONSTANT = 10_000  # as programs have at most 20,000 nodes: values in one folded constant
@@ -46,6 +46,12 @@ class Scope:
             return self._globals[name]
         return getattr(builtins, name, MISSING)
 
+    def is_shared(self, other: FunctionType, name: str) -> bool:
+        """Whether a name means the same variable in another function."""
+        if name in self._cells:
+            return any(cell is self._cells[name] for cell in other.__closure__ or ())
+        return other.__globals__ is self._globals
+
     def find(self, path: Path) -> Any:
         """The object of `a.b.c`, or `MISSING` where only running code could tell."""
         found = self.root(path[0])
@@ -77,6 +83,12 @@ class World:
         found = scope.find(path)
         self._seen[id(scope), path] = (scope, _fingerprint(found))
         return found
+
+    def constants(self) -> Iterator[tuple[Scope, str]]:
+        """The variables whose values went into the program, or may have."""
+        for (_, path), (scope, found) in self._seen.items():
+            if isinstance(found, _Value):
+                yield scope, path[0]
 
     def is_unchanged(self) -> bool:
         """Whether every name still stands for what it did."""

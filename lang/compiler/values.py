@@ -162,32 +162,31 @@ class Values:
         path = self.path(node.func)
         if path is None:
             return Callee.METHOD
-        found, owner = (
-            self.found(node.func),
-            self.unit.session.world.find(self.frame.scope, path[:-1] or path),
-        )
+        found = self.found(node.func)
+        owner = self.unit.session.world.find(self.frame.scope, path[:-1]) if path[1:] else MISSING
         return self._callee(node, path, found, owner)
 
     def _callee(self, node: ast.Call, path: Path, found: Any, owner: Any) -> Callee:
         from ..function import Function
 
+        *_, name = path
         if id(found) in WORDS:
             return Callee.WORD
         if id(found) in _PURE:
             return Callee.PURE
         if isinstance(found, Function):
             return Callee.PROGRAM
-        if isinstance(owner, Function) and path[-1] == "run":
+        if isinstance(owner, Function) and name == "run":
             return Callee.PROGRAM
         if isinstance(owner, Function):
             raise Unsupported(node, f"{'.'.join(path)}()", "call the program, or its run()")
-        if len(path) > 1 and is_plain(owner) and owner is not MISSING:
+        if is_plain(owner):
             return Callee.METHOD
-        if found is MISSING and (owner is MISSING or len(path) == 1):
+        if found is MISSING and owner is MISSING:
             raise Unsupported(node, f"{'.'.join(path)!r} is not known yet", "define it before")
         if any(self.kind_of(a) is not Kind.VALUE for a in _given(node)):
             return Callee.HELPER
-        function = found if found is not MISSING else unbound(owner, path[-1])
+        function = found if found is not MISSING else unbound(owner, name)
         return Callee.BUILDER if makes_expressions(function) else Callee.HOST
 
     # ---- what lowering asks at every sub-expression

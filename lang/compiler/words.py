@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from .. import api
 from ..expr import Expr
+from .scope import Scope
 
 _NAMES = """
-    gen select role system user assistant system_begin system_end user_begin user_end
+    gen gen_int gen_string select role system user assistant
+    system_begin system_end user_begin user_end
     assistant_begin assistant_end
 """
 WORDS: Mapping[int, Callable[..., Any]] = {
@@ -21,6 +24,8 @@ WORDS: Mapping[int, Callable[..., Any]] = {
 ROLES: Mapping[int, str] = {
     id(getattr(api, name)): name for name in ("system", "user", "assistant")
 }
+
+TYPED: Mapping[int, type] = {id(api.gen_int): int, id(api.gen_string): str}
 
 # Where an argument of `gen` stands in its statement, for those that may depend on the run.
 FIELDS: Mapping[str, str] = {
@@ -58,35 +63,58 @@ def makes_expressions(function: Any) -> bool:
 
     Its result may then be an expression, which is no value. Only looks; nothing is called.
     """
+    return any(id(found) in WORDS or found is Expr for found in _reached(function))
+
+
+def may_change(function: Any, scope: Scope, name: str) -> bool:
+    """Whether a function, itself or through others, may change what a name in `scope` stands for.
+
+    It does if it binds the name, and it may if it names a list, dict or set.
+    """
+    is_container = isinstance(scope.root(name), list | dict | set)
+    for found in _reached(function):
+        if isinstance(found, FunctionType) and scope.is_shared(found, name):
+            stores = any(
+                at.opname in ("STORE_GLOBAL", "STORE_DEREF") and at.argval == name
+                for code in _codes(found)
+                for at in dis.get_instructions(code)
+            )
+            used = any(name in (*code.co_names, *code.co_freevars) for code in _codes(found))
+            if stores or (is_container and used):
+                return True
+    return False
+
+
+def _reached(function: Any) -> Iterator[Any]:
+    """The objects that a function may reach by name, itself first; of libraries, the surface."""
     pending, seen = [function], set[int]()
-    while pending:
+    while pending and len(seen) < MAX_FOLLOWED:
         found = pending.pop()
         if isinstance(found, functools.partial):
             found = found.func
         if isinstance(found, MethodType):
             found = found.__func__
-        if id(found) in WORDS or found is Expr:
-            return True
+        yield found
         if not isinstance(found, FunctionType) or id(found) in seen:
             continue
-        package = (found.__module__ or "").partition(".")[0]
-        if package in sys.stdlib_module_names or package == __name__.partition(".")[0]:
-            continue
-        if len(seen) >= MAX_FOLLOWED:
-            return False
         seen.add(id(found))
-        pending.extend(_named(found))
-    return False
+        package = (found.__module__ or "").partition(".")[0]
+        if package not in sys.stdlib_module_names and package != __name__.partition(".")[0]:
+            pending.extend(_named(found))
+
+
+def _codes(function: FunctionType) -> Iterator[CodeType]:
+    """The code of a function and of those inside it."""
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        yield code
+        codes.extend(constant for constant in code.co_consts if isinstance(constant, CodeType))
 
 
 def _named(function: FunctionType) -> list[Any]:
     """The objects outside a function that its code may reach by name."""
-    names: set[str] = set()
-    codes = [function.__code__]
-    while codes:
-        code = codes.pop()
-        names.update(code.co_names)
-        codes.extend(constant for constant in code.co_consts if isinstance(constant, CodeType))
+    names = {name for code in _codes(function) for name in code.co_names}
     found = [function.__globals__[name] for name in names if name in function.__globals__]
     modules = [vars(item) for item in found if isinstance(item, type(functools))]
     found += [module[name] for module in modules for name in names if name in module]

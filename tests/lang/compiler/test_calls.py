@@ -231,3 +231,22 @@ def test_names_that_are_the_same_for_different_functions_differ_in_the_program()
 
     # `len` is a function that programs have themselves, under whatever name
     assert set(f.compile().hosts) == {"search", "search_2"}
+
+
+def test_a_constant_that_a_function_of_the_client_may_change_is_not_compiled() -> None:
+    @rl.function
+    def f(s):
+        seen = search("a")
+        s += seen + CALLED[0]
+
+    reason = f.compile().reason
+    assert "'CALLED' is read here, and search() may change it meanwhile" in str(reason)
+
+
+def test_typed_words(becomes: Any) -> None:
+    @rl.function
+    def f(s):
+        s += rl.gen_string("x", max_tokens=3)
+
+    expected = rl.gen_string("x", max_tokens=3).statements[0].regex  # type: ignore[union-attr]
+    becomes(f, f"def f(s):\n    s += gen('x', max_new_tokens=3, regex={expected!r})")
