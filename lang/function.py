@@ -7,7 +7,7 @@ import contextvars
 import inspect
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -250,6 +250,10 @@ class Function:
 
             for start in range(0, len(batch), chunk):
                 part = batch[start : start + chunk]
+                if (tasks := self._tasks(part, settings)) is not None:
+                    wait(_side_by_side(tasks, threads, tick))
+                    yield from (state for state, _ in tasks)
+                    continue
                 contexts = [contextvars.copy_context() for _ in part]
                 if threads <= 1:
                     yield from map(one, contexts, part)
@@ -257,6 +261,16 @@ class Function:
                     with ThreadPoolExecutor(threads, thread_name_prefix="radixlm-batch") as pool:
                         states = list(pool.map(one, contexts, part))
                     yield from states
+
+    def _tasks(
+        self, part: Sequence[dict[str, Any]], settings: dict[str, Any]
+    ) -> list[tuple[ProgramState, _Body]] | None:
+        """Begin compiled programs, which need no thread; None if one of them runs eagerly."""
+        for arguments in part:
+            given = {**self.bound, **arguments}
+            if self._compiled_for(current_backend(settings["backend"]), given, settings) is None:
+                return None
+        return [self._begin((), arguments, settings, streams=False) for arguments in part]
 
     def _arguments(self, given: dict[str, Any] | Sequence[Any]) -> dict[str, Any]:
         if isinstance(given, dict):
@@ -289,8 +303,9 @@ class Function:
         backend = current_backend(settings.get("backend"))
         defaults = _defaults(settings)
         strict = not settings.get("use_thread", True)
-        arguments = {**self.bound, **dict(zip(self.arg_names, args, strict=False)), **kwargs}
-        compiled = None if strict else self._compiled(backend, arguments, settings.get("compiled"))
+        free = [name for name in self.arg_names if name not in self.bound]
+        arguments = {**self.bound, **dict(zip(free, args, strict=False)), **kwargs}
+        compiled = self._compiled_for(backend, arguments, settings)
         if compiled is not None:
             return _compiled_body(compiled, backend, arguments, defaults, streams=streams)
 
@@ -313,11 +328,12 @@ class Function:
 
         return state, _Body(body, partial(_in_thread, body))
 
-    def _compiled(
-        self, backend: ProgramBackend, arguments: dict[str, Any], wanted: bool | None
+    def _compiled_for(
+        self, backend: ProgramBackend, arguments: dict[str, Any], settings: dict[str, Any]
     ) -> Compiled | None:
         """The compiled form, if it is to run."""
-        if wanted is False:
+        wanted = settings.get("compiled")
+        if wanted is False or not settings.get("use_thread", True):
             return None
         is_server = hasattr(backend, "run_program")
         if wanted is None and not is_server:
@@ -343,10 +359,14 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """The body of a program: `run` blocks until it has ended, `start` does not."""
+    """The body of a program: `run` blocks until it has ended, `start` does not.
+
+    A compiled one is a `task` for the private loop besides.
+    """
 
     run: Callable[[], Any]
     start: Callable[[], Future[Any]]
+    task: Callable[[], Coroutine[Any, Any, None]] | None = None
 
 
 def _compiled_body(
@@ -366,7 +386,29 @@ def _compiled_body(
     async def body() -> None:
         state.ret_value = await go()
 
-    return state, _Body(lambda: wait(body()), lambda: submit(body()))
+    return state, _Body(lambda: wait(body()), lambda: submit(body()), body)
+
+
+async def _side_by_side(
+    tasks: Sequence[tuple[ProgramState, _Body]], at_a_time: int, tick: Callable[[], Any] | None
+) -> None:
+    """Run compiled programs to their ends; raise the first error of a body, in their order."""
+    gate = asyncio.Semaphore(max(1, at_a_time))
+
+    async def one(state: ProgramState, body: _Body) -> None:
+        assert body.task is not None
+        async with gate:
+            try:
+                await body.task()
+            finally:
+                await asyncio.wrap_future(state.strand.done)
+        if tick is not None:
+            tick()
+
+    results = await asyncio.gather(*(one(*task) for task in tasks), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
 
 
 _DEFAULTS = {

@@ -42,6 +42,7 @@ class RuntimeEndpoint:
 
     Attributes:
         base_url: without a trailing slash.
+        requests: how many were sent.
         model_info: what `GET /get_model_info` said.
 
     Raises:
@@ -57,6 +58,7 @@ class RuntimeEndpoint:
         self._session: aiohttp.ClientSession | None = None
         self._sequences: dict[SequenceId, Segments] = {}
         self._ids = itertools.count()
+        self.requests = 0
         self.programs: set[str] = set()  # hashes of the programs that the server knows
         self.model_info: dict[str, Any] = loop.wait(self._connect())
         self._roles = msgspec.convert(self.model_info["role_format"], RoleFormat)
@@ -253,6 +255,7 @@ class _Call:
 
         url = self._endpoint.base_url + self._path
         session = await self._endpoint.session()
+        self._endpoint.requests += 1
         try:
             response = await session.request(self._method, url, json=self._body)
         except (TimeoutError, aiohttp.ClientError) as error:

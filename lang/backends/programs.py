@@ -167,7 +167,8 @@ async def _stream(
     async with endpoint.program_events(body) as response:
         if response.status == 404:
             return None
-        async for event in events_of(response):
+        outcome: dict[str, Any] | None = None
+        async for event in events_of(response):  # to its end: closing early looks like giving up
             match event["type"]:
                 case "text":
                     _apply_text(strand, event["text"], event["name"])
@@ -176,8 +177,10 @@ async def _stream(
                 case "call":
                     await _answer(endpoint, event, hosts)
                 case _:
-                    return event
-    raise BackendError("the server ended the program's stream without its outcome", retryable=True)
+                    outcome = event
+    if outcome is None:
+        raise BackendError("the server ended the stream without the outcome", retryable=True)
+    return outcome
 
 
 def _apply_text(strand: Strand, text: str, name: str | None) -> None:
