@@ -178,7 +178,7 @@ def _hazards(session: Session, source: Source) -> Iterator[CompileError]:
     """Constants of the program that a function of the client may change while it runs."""
     span = Span(source.file, source.tree.lineno)
     for scope, name in session.world.constants():
-        for written, host in session.hosts.items():
+        for written, (*_, host) in session.host_keys.items():
             if may_change(host, scope, name):
                 yield CompileError(
                     f"{name!r} is read here, and {written}() may change it meanwhile",

@@ -33,7 +33,7 @@ from .forms import negated, parts, renamed
 from .frame import Frame, Kind
 from .nested import settings_of
 from .ownership import own_nodes
-from .scope import is_plain
+from .scope import is_plain, unbound
 from .source import read_source
 from .values import EFFECTS, Callee, Values
 
@@ -269,7 +269,9 @@ class Effects(Values):
         def late(*args: Any, **kwargs: Any) -> Any:
             return operator.attrgetter(".".join(path[1:]))(root)(*args, **kwargs)
 
-        return self.unit.session.host(".".join(path), (root, *path[1:]), late)
+        *_, name = path
+        key = (root, *path[1:], unbound(owner, name))
+        return self.unit.session.host(".".join(path), key, late)
 
     def _fork(self, node: ast.Call) -> tuple[Callable[[Target | None], ir.Block | None], Kind]:
         assert isinstance(node.func, ast.Attribute)

@@ -36,7 +36,7 @@ class Session:
         programs: the functions that are invoked; `None` while one is being compiled.
         names: the name in the program of each of them, by function and settings.
         hosts: the client's functions by their name in the program.
-        host_keys: what tells them apart.
+        host_keys: what tells them apart; the last is the function or its method's plain form.
     """
 
     world: World = field(default_factory=World)

@@ -157,8 +157,10 @@ class Values:
                 raise Unsupported(
                     node, f"a call of {name!r}, which only a run knows", "call a function by name"
                 )
-            case _:
+            case ast.Name() | ast.Attribute():
                 pass
+            case _:
+                raise Unsupported(node, "a call of a computed function", "call functions by name")
         path = self.path(node.func)
         if path is None:
             return Callee.METHOD

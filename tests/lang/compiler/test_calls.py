@@ -239,8 +239,13 @@ def test_a_constant_that_a_function_of_the_client_may_change_is_not_compiled() -
         seen = search("a")
         s += seen + CALLED[0]
 
+    @rl.function
+    def g(s):
+        s += client.find("a") + CALLED[0]
+
     reason = f.compile().reason
     assert "'CALLED' is read here, and search() may change it meanwhile" in str(reason)
+    assert "client.find() may change it meanwhile" in str(g.compile().reason)
 
 
 def test_typed_words(becomes: Any) -> None:

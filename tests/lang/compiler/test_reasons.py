@@ -61,6 +61,10 @@ def calls_argument(s, f):
     s += f(1)  # here: a call of 'f', which only a run knows
 
 
+def calls_item(s, table):
+    s += table["k"](1)  # here: a call of a computed function; call functions by name
+
+
 def state_as_value(s):
     return [s]  # here: 's', a state, as a value
 
