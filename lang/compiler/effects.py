@@ -269,8 +269,8 @@ class Effects(Values):
         def late(*args: Any, **kwargs: Any) -> Any:
             return operator.attrgetter(".".join(path[1:]))(root)(*args, **kwargs)
 
-        *_, name = path
-        key = (root, *path[1:], unbound(owner, name))
+        assert isinstance(node.func, ast.Attribute)  # a name alone was resolved above
+        key = (root, *path[1:], unbound(owner, node.func.attr))
         return self.unit.session.host(".".join(path), key, late)
 
     def _fork(self, node: ast.Call) -> tuple[Callable[[Target | None], ir.Block | None], Kind]:

@@ -186,6 +186,8 @@ class Values:
             return Callee.METHOD
         if found is MISSING and owner is MISSING:
             raise Unsupported(node, f"{'.'.join(path)!r} is not known yet", "define it before")
+        if owner is MISSING and not callable(found):
+            raise Unsupported(node, f"a call of {name!r}, which is no function", "see what it is")
         if any(self.kind_of(a) is not Kind.VALUE for a in _given(node)):
             return Callee.HELPER
         function = found if found is not MISSING else unbound(owner, name)
