@@ -3,7 +3,7 @@
 Each is an ordinary program; `CASES` pairs it with arguments. They use the shipped model, greedily.
 """
 
-# ruff: noqa: PERF401
+# ruff: noqa: PERF401, RET503
 
 import json
 import re
