@@ -33,6 +33,15 @@ def _texts(value: Any) -> tuple[str, ...] | None:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def _choices(value: Any) -> tuple[str, ...]:
+    if not value or isinstance(value, str):
+        raise ValueError(f"select needs a list of options, not {value!r}")
+    strange = [choice for choice in value if not isinstance(choice, str)]
+    if strange:
+        raise TypeError(f"the options of a select are texts, not {strange[0]!r}; write str(...)")
+    return tuple(value)
+
+
 def _regex(value: Any) -> str | None:
     if value is not None:
         re.compile(value)
@@ -51,7 +60,7 @@ def _schema(value: Any) -> str | None:
 
 NORMAL: dict[str, Callable[[Any], Any]] = {
     "text": _text,
-    "choices": _texts,
+    "choices": _choices,
     "sampling.stop": _texts,
     "regex": _regex,
     "json_schema": _schema,
@@ -63,7 +72,7 @@ def fill(statement: Stmt, values: Mapping[str, Any]) -> Stmt:
 
     Raises:
         TypeError: a value is of the wrong kind for its field.
-        ValueError: a value can't stand there (None as text, choices that are empty).
+        ValueError: a value can't stand there (None as text, no options for a select).
     """
     if not values:
         return statement
@@ -72,8 +81,6 @@ def fill(statement: Stmt, values: Mapping[str, Any]) -> Stmt:
         outer, _, field = path.rpartition(".")
         at = raw.setdefault(outer, {}) if outer else raw
         at[field] = NORMAL.get(path, _same)(value)
-    if raw.get("choices") == ():
-        raise ValueError("select needs at least one choice")
     try:
         return msgspec.convert(raw, type(statement))
     except msgspec.ValidationError as error:

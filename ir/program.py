@@ -188,7 +188,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         body: its statements.
         functions: the programs that it invokes, each with its callees here, not nested.
         hosts: names of the client's functions that it calls.
-        file: where it was written, for messages; not part of the hash.
+        file: where it was written, for messages; neither it nor a line is part of the hash.
         version: of this format.
     """
 
@@ -202,9 +202,9 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def hash(self) -> str:
         """Return 64 hexadecimal digits that name what the program does, wherever it stands."""
-        functions = {k: msgspec.structs.replace(v, file="") for k, v in self.functions.items()}
-        bare = msgspec.structs.replace(self, file="", functions=functions)
-        return hashlib.sha256(to_json(bare)).hexdigest()
+        from .text import without_places  # it imports this module
+
+        return hashlib.sha256(to_json(without_places(self))).hexdigest()
 
     def __str__(self) -> str:
         from .text import to_text  # it imports this module

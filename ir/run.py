@@ -113,6 +113,7 @@ class Interpreter:
     depth: int = 0
     _names: dict[str, Any] = field(default_factory=dict[str, Any])
     _turns: int = 0
+    _line: int = 0  # of the statement that runs
 
     async def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body and return what it returns; generations may still be running then.
@@ -155,6 +156,7 @@ class Interpreter:
             self._turns += 1
             if self._turns % TURNS_A_YIELD == 0:
                 await asyncio.sleep(0)
+            self._line = step.line
             try:
                 ended = await self._step(step)
             except Exception as error:
@@ -329,7 +331,7 @@ class Interpreter:
         strand = state.strand
         match node.what:
             case "variable":
-                return await strand.value(str(name))
+                return await strand.value(str(name), Span(self.program.file, self._line))
             case "bound":
                 return name in strand.variables
             case "meta":
