@@ -3,7 +3,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from radixlm.ir import functions
+from radixlm.ir import functions, methods
 from radixlm.ir.expressions import (
     Binary,
     Bind,
@@ -172,6 +172,6 @@ def test_a_target_becomes_its_node(text: str, expected: Target) -> None:
 
 
 def test_every_name_has_a_meaning_and_every_meaning_a_name() -> None:
-    tables: Mapping[type, Mapping[str, object]] = functions.METHODS
+    tables: Mapping[type, Mapping[str, object]] = methods.METHODS
     assert frozenset(functions.FUNCTIONS) == FUNCTION_NAMES
     assert frozenset(name for table in tables.values() for name in table) == METHOD_NAMES
