@@ -42,13 +42,11 @@ def _choices(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _regex(value: Any) -> str | None:
-    if value is not None:
-        re.compile(value)
-    return value
+def _regex(value: Any) -> Any:
+    return None if value is None else re.compile(value).pattern
 
 
-def _schema(value: Any) -> str | None:
+def _schema(value: Any) -> Any:
     if isinstance(value, Mapping | bool):
         return json.dumps(value, ensure_ascii=False)
     if value is not None and not isinstance(value, str):

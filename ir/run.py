@@ -249,8 +249,9 @@ class Interpreter:
         container = await self._value(step.container)
         index = await self._value(step.index)
         if isinstance(container, State):
-            let = fill(Let(out="", value=None), {"out": index})
-            self._execute(container.strand, Let(out=let.out, value=value), step.line)  # type: ignore[union-attr]
+            if not isinstance(index, str):
+                raise TypeError(f"a variable's name is text, not {type(index).__name__}")
+            self._execute(container.strand, Let(out=index, value=value), step.line)
         else:
             container[index] = value
             self.fuel.check_size(len(container))
@@ -392,8 +393,9 @@ async def run_program(
     """
     interpreter = Interpreter(program, strand, start, fuel, host, watch, program.functions)
     seconds = fuel.limits.seconds
+    clock = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as clock:
+        async with clock:
             value = await interpreter.run(**arguments)
     except BaseException as error:
         if isinstance(error, TimeoutError) and clock.expired():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -76,17 +77,14 @@ async def run_here(
 
 def sendable(value: Any) -> bool:
     """Say whether JSON carries a value exactly: what becomes of a tuple, say, would differ."""
-    match value:
-        case None | bool() | int() | str():
-            return type(value) in (type(None), bool, int, str)
-        case float():
-            return value - value == 0  # finite
-        case list():
-            return all(map(sendable, value))
-        case dict():
-            return all(isinstance(key, str) and sendable(item) for key, item in value.items())
-        case _:
-            return False
+    kind = cast("object", type(value))
+    if value is None or kind in (bool, int, str):
+        return True
+    if kind is float:
+        return math.isfinite(value)
+    if kind is list:
+        return all(map(sendable, value))
+    return kind is dict and all(type(key) is str and sendable(value[key]) for key in value)
 
 
 class Received:
@@ -118,21 +116,26 @@ async def run_there(
         Exception: what the program raises, or what it meets when it reads.
         BackendError: no answer.
     """
+    name = program.hash()
     streams = strand.streams or bool(program.hosts)
     body: dict[str, Any] = {
         "args": dict(arguments),
         "sampling": msgspec.to_builtins(defaults),
         "stream": streams,
     }
+    known = name in endpoint.programs
+    body |= {"hash": name} if known else {"program": json.loads(to_json(program))}
     try:
         if streams:
-            outcome = await _stream(endpoint, _named(endpoint, program, body), hosts, strand)
+            outcome = await _stream(endpoint, body, hosts, strand)
         else:
-            outcome = await endpoint.run_program(_named(endpoint, program, body))
-        if outcome is None:  # the server has forgotten it
-            endpoint.programs.discard(program.hash())
+            outcome = await endpoint.run_program(body)
+        if outcome is None:
+            if not known:
+                raise BackendError(f"{endpoint.base_url} runs no programs; use compiled=False")
+            endpoint.programs.discard(name)  # the server has forgotten it
             return await run_there(endpoint, program, hosts, arguments, strand, defaults)
-        endpoint.programs.add(program.hash())
+        endpoint.programs.add(name)
     except BaseException as error:
         strand.cancel(error)
         raise
@@ -141,24 +144,17 @@ async def run_there(
     if failure is None:
         strand.end()
         return outcome["value"]
-    error = exception_of(failure)
+    stopped = exception_of(failure)
     if failure["raised"]:
-        strand.cancel(error)
-        raise error
+        strand.cancel(stopped)
+        raise stopped
 
     def fail(_: Execution) -> None:
-        raise error
+        raise stopped
 
     strand.apply(fail)
     strand.end()
     return outcome["value"]
-
-
-def _named(endpoint: RuntimeEndpoint, program: Program, body: dict[str, Any]) -> dict[str, Any]:
-    name = program.hash()
-    if name in endpoint.programs:
-        return {**body, "hash": name}
-    return {**body, "program": json.loads(to_json(program))}
 
 
 async def _stream(
