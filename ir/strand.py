@@ -56,7 +56,9 @@ class Strand:
         self.streams = streams
         self.done: Future[None] = _promise()
         self._strict = strict
+        self.writer: int | None = None  # the thread that runs the body
         self._lock = threading.RLock()
+        self._bound = threading.Condition(self._lock)  # a variable was bound, or the end was said
         self._open = True
         self._children: set[Strand] = set()  # forked, and not joined yet
         self._execution: Execution | None = None
@@ -113,6 +115,8 @@ class Strand:
                 )
                 for index in range(count)
             ]
+            for child in children:
+                child.writer = self.writer
             self._children.update(children)
         if self._strict:
             made.result()
@@ -128,12 +132,13 @@ class Strand:
             return execution.variables
 
         result = self._enqueue(work)
-        if mode == "gather_variable":
-            names = dict.fromkeys(name for child in children for name in child.variables)
-            for name in names:
-                if name not in self.variables:
-                    self.variables[name] = _item_of(result, name)
         with self._lock:
+            if mode == "gather_variable":
+                names = dict.fromkeys(name for child in children for name in child.variables)
+                for name in names:
+                    if name not in self.variables:
+                        self.variables[name] = _item_of(result, name)
+                self._bound.notify_all()
             self._children.difference_update(children)
         for child in children:
             child.end()
@@ -174,6 +179,7 @@ class Strand:
         with self._lock:
             if self._open:
                 self._open = False
+                self._bound.notify_all()
                 self._loop.call_soon_threadsafe(self._queue.put_nowait, None)
                 for child in self._children:
                     child.end()
@@ -182,6 +188,7 @@ class Strand:
         """Stop at once, forks too: what runs is abandoned, what is pending never runs."""
         with self._lock:
             self._open = False
+            self._bound.notify_all()
             if self.error is None and not self.done.done():
                 stopped = ProgramEndedError("the program was cancelled")
                 self.error = error if isinstance(error, Exception) else stopped
@@ -192,10 +199,17 @@ class Strand:
     def read(self, name: str, span: Span = NOWHERE) -> Any:
         """Wait for a variable and return its value.
 
+        Where the body goes on in another thread (a stream), this waits for it to get there.
+
         Raises:
             UnboundVariableError: no statement binds it.
             Exception: whatever kept the statement that binds it from running.
         """
+        with self._lock:
+            while self.streams and self._open and name not in self.variables:
+                if threading.get_ident() == self.writer:
+                    break
+                self._bound.wait()
         future = self.variables.get(name)
         if future is None:
             raise UnboundVariableError(name, bound=list(self.variables), span=span)
@@ -229,6 +243,7 @@ class Strand:
                 )
             if out is not None:
                 self.variables[out] = result
+                self._bound.notify_all()
             self._loop.call_soon_threadsafe(self._queue.put_nowait, (work, result))
         return result
 

@@ -318,6 +318,7 @@ class Function:
         state = ProgramState(strand)
 
         def body() -> None:
+            strand.writer = threading.get_ident()
             try:
                 with using(backend):
                     state.ret_value = self.func(state, *args, **{**self.bound, **kwargs})

@@ -77,7 +77,7 @@ async def run_here(
 
 def sendable(value: Any) -> bool:
     """Say whether JSON carries a value exactly: what becomes of a tuple, say, would differ."""
-    kind = cast("object", type(value))
+    kind = cast("type[object]", type(value))
     if value is None or kind in (bool, int, str):
         return True
     if kind is float:

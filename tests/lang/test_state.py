@@ -528,3 +528,19 @@ def test_many_readers_in_threads_and_loops_get_the_same_pieces() -> None:
         return await readers
 
     assert asyncio.run(main()) == [PIECES] * 5
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_stream_may_be_read_before_its_body_got_there(compiled: bool) -> None:
+    @rl.function
+    def slow(s: Any) -> None:
+        s += "a" + rl.gen("first")
+        if s["first"] == "go":
+            s += rl.gen("second")
+
+    backend = rl.ScriptedBackend(["go", "on"], held=["first"])
+    state = slow.run(backend=backend, stream=True, compiled=compiled)
+    threading.Timer(0.05, backend.let_go).start()
+    assert state["second"] == "on"
+    with pytest.raises(rl.UnboundVariableError):
+        state["third"]
