@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, cast
 
 from ...ir.expressions import (
     Binary,
@@ -18,6 +18,8 @@ from ...ir.expressions import (
     Unary,
 )
 from ...ir.lowering import constant
+
+Part = tuple[Callable[[ast.expr, ast.expr], ast.expr], ast.expr]  # how to replace it, and it
 
 
 def fold(node: Expression) -> Expression:
@@ -67,10 +69,12 @@ def data(node: ast.AST, value: Any) -> Expression:
                 if isinstance(value, tuple)
                 else "set"
             )
-            items = sorted(value, key=repr) if isinstance(value, set) else value
+            held = cast("Iterable[Any]", value)
+            items = sorted(held, key=repr) if kind == "set" else held
             return Items(kind=kind, items=tuple(data(node, item) for item in items))
         case dict():
-            return Record(pairs=tuple((data(node, k), data(node, v)) for k, v in value.items()))
+            pairs = cast("dict[object, object]", value).items()
+            return Record(pairs=tuple((data(node, k), data(node, v)) for k, v in pairs))
         case _:
             return constant(ast.Constant(value, lineno=getattr(node, "lineno", 0), col_offset=0))
 
@@ -98,9 +102,7 @@ class _Renamed(ast.NodeTransformer):
         return ast.copy_location(ast.Name(self._name(node.id), node.ctx), node)
 
 
-def parts(
-    node: ast.expr,
-) -> list[tuple[Callable[[ast.expr, ast.expr], ast.expr], ast.expr]]:
+def parts(node: ast.expr) -> list[Part]:
     """The parts of an expression in the order of evaluation, each with how to replace it."""
     fields = list(ast.iter_fields(node))
     if isinstance(node, ast.Dict):
@@ -110,14 +112,14 @@ def parts(
             for pair in (_part(node, "keys", i), _part(node, "values", i))
             if pair[1] is not None
         ]
-    found = []
+    found: list[Part] = []
     for name, value in fields:
         if isinstance(value, ast.expr):
             found.append(_part(node, name, None))
         elif isinstance(value, list):
             found += [
                 _part(node, name, i)
-                for i, v in enumerate(value)
+                for i, v in enumerate(cast("list[object]", value))
                 if isinstance(v, ast.expr | ast.keyword)
             ]
     return found

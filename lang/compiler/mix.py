@@ -10,7 +10,7 @@ import ast
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -23,7 +23,6 @@ from ...ir.expressions import (
     Const,
     Expression,
     Format,
-    Hole,
     Items,
     Name,
 )
@@ -208,7 +207,8 @@ class Mixes(Effects):
             spread = self.known(keyword.value)
             if not isinstance(spread, dict):
                 raise Unsupported(node, "unpacking with ** in a call", "write the arguments out")
-            keywords.update({name: _Known(value) for name, value in spread.items()})
+            pairs = cast("dict[str, Any]", spread).items()
+            keywords.update({name: _Known(value) for name, value in pairs})
         if any(isinstance(argument, ast.Starred) for argument in node.args):
             raise Unsupported(node, "unpacking with * in a call", "write the arguments out")
         try:
@@ -353,8 +353,6 @@ def is_calm(node: Expression) -> bool:
             return True
         case Format(parts=parts):
             return all(isinstance(p, Const) or (is_calm(p.value) and p.spec is None) for p in parts)
-        case Hole():
-            return False
         case Binary(left=left, right=right):
             return is_calm(left) and is_calm(right)
         case Items(items=items):

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 MAX_CONSTANT = 10_000  # as programs have at most 20,000 nodes: values in one folded constant
 SCALARS = (type(None), bool, int, float, str)
@@ -54,7 +54,7 @@ class Scope:
 
     def find(self, path: Path) -> Any:
         """The object of `a.b.c`, or `MISSING` where only running code could tell."""
-        found = self.root(path[0])
+        found: object = self.root(path[0])
         for name in path[1:]:
             if found is MISSING:
                 return MISSING
@@ -67,7 +67,9 @@ class Scope:
 def unbound(owner: Any, name: str) -> Any:
     """A method as the plain function that it is made of, or `MISSING`; no property is read."""
     found = inspect.getattr_static(owner, name, MISSING)
-    return found.__func__ if isinstance(found, staticmethod | classmethod) else found
+    if isinstance(found, staticmethod | classmethod):
+        return cast("Any", found).__func__
+    return found
 
 
 @dataclass(slots=True)
@@ -125,8 +127,9 @@ def is_plain(value: Any) -> bool:
         if type(item) in (list, tuple, set):
             pending.extend(item)
         elif type(item) is dict:
-            pending.extend(item)
-            pending.extend(item.values())
+            held = cast("dict[object, object]", item)
+            pending.extend(held)
+            pending.extend(held.values())
         elif type(item) not in SCALARS or (type(item) is float and not math.isfinite(item)):
             return False
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from typing import cast
+from typing import Any
 
 from ...ir import program as ir
 from ...ir.expressions import (
@@ -186,10 +186,11 @@ class Statements(Mixes):
         return True
 
     def _join_mode(self, node: ast.Call, mode: ast.expr | None) -> JoinMode:
-        known = "gather_variable" if mode is None else self.known(mode)
+        known: Any = "gather_variable" if mode is None else self.known(mode)
         if known not in _WHOLE_MODES:
             raise Unsupported(node, "this join mode", f"use one of {', '.join(_WHOLE_MODES)}")
-        return cast("JoinMode", known)
+        whole: JoinMode = known
+        return whole
 
     # ---- assignments
 

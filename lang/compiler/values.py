@@ -68,7 +68,7 @@ class Values:
         self.unit = unit
         self.frame = frame
         self.steps: list[ir.Block] = []
-        self.line = 0
+        self.line: int = 0
         self._plain: set[int] = set()  # nodes that `_special` has let through to the ordinary way
 
     def value(self, node: ast.expr) -> Expression:

@@ -6,7 +6,7 @@ import dis
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from .. import api
@@ -116,7 +116,7 @@ def _named(function: FunctionType) -> list[Any]:
     """The objects outside a function that its code may reach by name."""
     names = {name for code in _codes(function) for name in code.co_names}
     found = [function.__globals__[name] for name in names if name in function.__globals__]
-    modules = [vars(item) for item in found if isinstance(item, type(functools))]
+    modules = [vars(item) for item in found if isinstance(item, ModuleType)]
     found += [module[name] for module in modules for name in names if name in module]
     for cell in function.__closure__ or ():
         try:

@@ -281,7 +281,8 @@ def test_a_role_wraps_its_content(name: str) -> None:
 @pytest.mark.parametrize(("short", "dtype"), [(rl.gen_int, int), (rl.gen_string, str)])
 def test_typed_gens_are_gens_with_a_dtype(short: Any, dtype: type) -> None:
     names = [name for name in inspect.signature(short).parameters if name != "stop_regex"]
-    values = dict(zip(names, ["x", 5, 2, ("a",), (1,), 0.5, 0.6, 7, 0.1, 0.2, 0.3], strict=False))
+    given: list[Any] = ["x", 5, 2, ("a",), (1,), 0.5, 0.6, 7, 0.1, 0.2, 0.3]
+    values: dict[str, Any] = dict(zip(names, given, strict=False))
     values |= {"ignore_eos": True, "return_logprob": True, "logprob_start_len": 1}
     values |= {"top_logprobs_num": 2, "return_text_in_logprobs": True}
     assert set(values) == set(names)
