@@ -17,8 +17,11 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from re import _constants, _parser  # type: ignore[attr-defined]
+from importlib import import_module
 from typing import Any, NamedTuple
+
+_constants: Any = import_module("re._constants")  # these two have no stubs
+_parser: Any = import_module("re._parser")
 
 # Characters as bits: one for each of ASCII's, and three classes above.
 _HIGH_WORD, _HIGH_SPACE, _HIGH_OTHER = 1 << 128, 1 << 129, 1 << 130
@@ -87,7 +90,8 @@ def _inner(operation: Any, value: Any) -> Sequence[Sequence[Any]]:
             return [value]
         case "ASSERT" | "ASSERT_NOT":
             return [value[1]]
-    return []
+        case _:
+            return []
 
 
 # --- Characters --------------------------------------------------------------------------------
@@ -208,7 +212,8 @@ def _item_shape(item: Any, flags: int) -> Shape:
             return shape(_inner(operation, value)[0], flags)
         case "ASSERT" | "ASSERT_NOT":
             return Shape(_ALL, True)  # it may look far before the next character decides
-    return Shape(0, True)  # the rest has no width
+        case _:
+            return Shape(0, True)  # the rest has no width
 
 
 def always_matches(item: Any) -> bool:
@@ -221,7 +226,8 @@ def always_matches(item: Any) -> bool:
             return all(map(always_matches, _inner(operation, value)[0]))
         case "BRANCH":
             return any(all(map(always_matches, branch)) for branch in value[1])
-    return False
+        case _:
+            return False
 
 
 # --- Estimates ---------------------------------------------------------------------------------
@@ -275,10 +281,11 @@ class Estimator:
                 return Estimate(1, inner.cost, 1, inner.cost)
             case "FAILURE":  # (?!)
                 return Estimate(1, 1, 1)
-        raise ValueError(
-            "a pattern with a backreference or a condition cannot be bounded in time; "
-            "match the parts in separate groups and compare those"
-        )
+            case _:
+                raise ValueError(
+                    "a pattern with a backreference or a condition cannot be bounded in time; "
+                    "match the parts in separate groups and compare those"
+                )
 
     def _branch(self, branches: Sequence[Sequence[Any]], follow: int) -> Estimate:
         parts = [self.sequence(branch, follow) for branch in branches]

@@ -155,7 +155,7 @@ def _build(node: Expression | Hole, depth: int) -> Code:
     depth -= 1
     match node:
         case Const(value=value):
-            return Code(1, lambda names, fuel: value)
+            return Code(1, _constant(value))
         case Name(name=name):
             return Code(1, _load(name))
         case Read():
@@ -212,13 +212,23 @@ def _strict(apply: Callable[..., Any], parts: list[Code]) -> Code:
         return Code(cost, _unready, _strict_go(apply, parts))
     match [part.run for part in parts]:
         case [first]:
-            return Code(cost, lambda names, fuel: apply(fuel, first(names, fuel)))
+
+            def one(names: Names, fuel: Fuel) -> Any:
+                return apply(fuel, first(names, fuel))
+
+            return Code(cost, one)
         case [first, second]:
-            return Code(
-                cost, lambda names, fuel: apply(fuel, first(names, fuel), second(names, fuel))
-            )
+
+            def two(names: Names, fuel: Fuel) -> Any:
+                return apply(fuel, first(names, fuel), second(names, fuel))
+
+            return Code(cost, two)
         case runs:
-            return Code(cost, lambda names, fuel: apply(fuel, *[run(names, fuel) for run in runs]))
+
+            def several(names: Names, fuel: Fuel) -> Any:
+                return apply(fuel, *[run(names, fuel) for run in runs])
+
+            return Code(cost, several)
 
 
 def _strict_go(apply: Callable[..., Any], parts: list[Code]) -> Go:
@@ -296,6 +306,13 @@ def _join(fuel: Fuel, *texts: str) -> str:
     if total > 64:
         fuel.spend_text(total)
     return "".join(texts)
+
+
+def _constant(value: Any) -> Run:
+    def constant(names: Names, fuel: Fuel) -> Any:
+        return value
+
+    return constant
 
 
 def _load(name: str) -> Run:
@@ -425,6 +442,14 @@ def _reads(*codes: Code) -> bool:
     return any(code.go is not None for code in codes)
 
 
+_EMPTY: dict[str, Callable[[], Any]] = {
+    "list": list,
+    "generator": list,
+    "set": set,
+    "dict": dict,
+}
+
+
 class _Loop(NamedTuple):
     """A clause made ready."""
 
@@ -441,7 +466,7 @@ def _build_comprehension(node: Comprehension, depth: int) -> Code:
     results = [last] if node.key is None else [_charged(_build(node.key, depth)), last]
     bound = {name for clause in node.clauses for name in _bound_names(clause.target)}
     add = ADD[node.kind]
-    make = {"set": set, "dict": dict}.get(node.kind, list)
+    make = _EMPTY[node.kind]
 
     def scope(names: Names, fuel: Fuel) -> Names:
         fuel.spend(len(names) // 8)

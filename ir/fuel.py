@@ -13,11 +13,17 @@ from typing import Any
 
 from .errors import FuelError
 
+# Types to test for. What passes a test for a plain `list` is to a type checker a list of something
+# unknown; what passes one of these is `Any`.
+Kinds = tuple[type[Any], ...]
+kind_of: Callable[[Any], type[Any]] = type  # `type` itself, of which checkers make an unknown
+
 CHARACTERS_PER_STEP = 64
 _LOOK_EVERY = 1_000  # steps, about 0.1 ms: a look at the clock costs as much as a step
 _STEPS_PER_PART = 4  # of a walk in Python
-_FLAT = frozenset({float, bool, type(None), range})
-_CONTAINERS = (list, tuple, dict, set, KeysView, ValuesView, ItemsView)
+_FLAT: frozenset[type[Any]] = frozenset({float, bool, type(None), range})
+_DICTS: Kinds = (dict,)
+_CONTAINERS: Kinds = (list, tuple, dict, set, KeysView, ValuesView, ItemsView)
 _ESCAPED = 12  # characters that `json` writes for one outside the 16-bit plane, the worst escape
 
 
@@ -112,7 +118,7 @@ class Fuel:
         stack = [value]
         while stack:
             part = stack.pop()
-            kind = type(part)
+            kind = kind_of(part)
             if kind is str:
                 owed += len(part) // CHARACTERS_PER_STEP
                 if owed > _LOOK_EVERY:  # before the text is looked at
@@ -133,7 +139,7 @@ class Fuel:
                     owed = 0
                 if count:
                     stack.extend(part)
-                if isinstance(part, dict):
+                if isinstance(part, _DICTS):
                     stack.extend(part.values())
         self.spend(owed)
         return length

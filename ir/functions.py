@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from . import patterns
-from .fuel import Fuel
+from .fuel import Fuel, Kinds
 from .operators import (
     add_key,
     bits,
@@ -26,6 +26,13 @@ from .operators import (
 )
 
 Function = Callable[..., Any]
+
+_SEQUENCES: Kinds = (Sequence,)
+_MAPPINGS: Kinds = (Mapping,)
+_PAIRS: Kinds = (tuple, list)
+_NESTING: Kinds = (dict, list, tuple)
+_DICTS: Kinds = (dict,)
+_IRREVERSIBLE: Kinds = (set, re.Match)
 
 
 def size_of(value: Any) -> int:
@@ -101,7 +108,8 @@ def _range(fuel: Fuel, *args: Any) -> range:
 
 def _enumerate(fuel: Fuel, iterable: Any, start: Any = 0) -> list[tuple[int, Any]]:
     spend_round(fuel, iterable)
-    return list(enumerate(iterable, start))
+    rows: enumerate[Any] = enumerate(iterable, start)
+    return list(rows)
 
 
 def _zip(fuel: Fuel, *args: Any, **keywords: Any) -> list[tuple[Any, ...]]:
@@ -114,11 +122,12 @@ def _zip(fuel: Fuel, *args: Any, **keywords: Any) -> list[tuple[Any, ...]]:
 
 
 def _reversed(fuel: Fuel, value: Any) -> list[Any]:
-    opaque = not is_known(value) and not isinstance(value, Sequence)
-    if opaque or isinstance(value, (set, re.Match)):
+    opaque = not is_known(value) and not isinstance(value, _SEQUENCES)
+    if opaque or isinstance(value, _IRREVERSIBLE):
         raise TypeError(f"{type(value).__name__!r} object is not reversible")
     fuel.spend_items(size_of(value))
-    return list(reversed(value))
+    items: Iterator[Any] = reversed(value)
+    return list(items)
 
 
 def _abs(fuel: Fuel, value: Any) -> Any:
@@ -202,9 +211,9 @@ def update_dict(fuel: Fuel, target: dict[Any, Any], *args: Any, **keywords: Any)
     """`dict.update`."""
     for arg in args:
         spend_round(fuel, arg)
-        pairs = arg if not isinstance(arg, Mapping) else arg.items()
+        pairs = arg if not isinstance(arg, _MAPPINGS) else arg.items()
         for pair in pairs:
-            if isinstance(pair, (tuple, list)) and pair:
+            if isinstance(pair, _PAIRS) and pair:
                 add_key(fuel, pair[0], arg if len(arg) > len(target) else target)
     target.update(*args, **keywords)
 
@@ -264,14 +273,15 @@ def _json_dumps(fuel: Fuel, value: Any, **keywords: Any) -> str:
 
 
 def _depth(value: Any) -> int:
-    depth, level = 0, [value]
+    depth = 0
+    level: list[Any] = [value]
     while level:
         depth += 1
         level = [
             part
             for outer in level
-            if isinstance(outer, (dict, list, tuple))
-            for part in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(outer, _NESTING)
+            for part in (outer.values() if isinstance(outer, _DICTS) else outer)
         ]
     return depth
 

@@ -10,9 +10,12 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .fuel import Fuel
+from .fuel import Fuel, Kinds
 from .functions import Function, allow_only, size_of, spend_keys, spend_round, update_dict
 from .operators import add_key, sort_steps, spend_scan, spend_search
+
+_TUPLES: Kinds = (tuple,)
+_COLLECTIONS: Kinds = (Collection,)
 
 
 def _linear(apply: Function) -> Function:
@@ -29,7 +32,7 @@ def _searching(apply: Function, *, backwards: bool = False) -> Function:
     """A method of a text that looks for its first argument."""
 
     def method(fuel: Fuel, text: str, *args: Any) -> Any:
-        parts = args[:1] if not args or not isinstance(args[0], tuple) else args[0]
+        parts = args[:1] if not args or not isinstance(args[0], _TUPLES) else args[0]
         for part in parts:
             spend_search(fuel, text, part, backwards=backwards)
         return apply(text, *args)
@@ -68,7 +71,7 @@ def _expandtabs(fuel: Fuel, text: str, tabsize: Any = 8) -> str:
 
 def _str_join(fuel: Fuel, text: str, iterable: Any) -> str:
     spend_round(fuel, iterable)
-    if isinstance(iterable, Collection):
+    if isinstance(iterable, _COLLECTIONS):
         total = sum(len(part) for part in iterable if isinstance(part, str))
         fuel.spend_text(total + len(text) * len(iterable))
     return text.join(iterable)
@@ -168,15 +171,15 @@ def _list_sort(fuel: Fuel, value: list[Any], **keywords: Any) -> None:
 
 _LIST: dict[str, Function] = {
     "append": _list_append,
-    "clear": _copying(list.clear),
-    "copy": _copying(list.copy),
-    "count": _scanning(list.count),
+    "clear": _copying(list[Any].clear),
+    "copy": _copying(list[Any].copy),
+    "count": _scanning(list[Any].count),
     "extend": _list_extend,
-    "index": _scanning(list.index),
-    "insert": _shifting(list.insert),
-    "pop": _shifting(list.pop),
-    "remove": _scanning(list.remove),
-    "reverse": _copying(list.reverse),
+    "index": _scanning(list[Any].index),
+    "insert": _shifting(list[Any].insert),
+    "pop": _shifting(list[Any].pop),
+    "remove": _scanning(list[Any].remove),
+    "reverse": _copying(list[Any].reverse),
     "sort": _list_sort,
 }
 
@@ -202,16 +205,16 @@ def _view(apply: Function) -> Function:
 
 
 _DICT: dict[str, Function] = {
-    "clear": _copying(dict.clear),
-    "copy": _copying(dict.copy),
-    "get": _keyed(dict.get),
-    "items": _view(dict.items),
-    "keys": _view(dict.keys),
-    "pop": _keyed(dict.pop),
-    "popitem": _view(dict.popitem),
-    "setdefault": _keyed(dict.setdefault),
+    "clear": _copying(dict[Any, Any].clear),
+    "copy": _copying(dict[Any, Any].copy),
+    "get": _keyed(dict[Any, Any].get),
+    "items": _view(dict[Any, Any].items),
+    "keys": _view(dict[Any, Any].keys),
+    "pop": _keyed(dict[Any, Any].pop),
+    "popitem": _view(dict[Any, Any].popitem),
+    "setdefault": _keyed(dict[Any, Any].setdefault),
     "update": update_dict,
-    "values": _view(dict.values),
+    "values": _view(dict[Any, Any].values),
 }
 
 
@@ -230,12 +233,15 @@ def _combining(apply: Function) -> Function:
 _SET: dict[str, Function] = {
     **{name: _keyed(getattr(set, name)) for name in ("add", "discard", "remove")},
     **{name: _combining(getattr(set, name)) for name in _COMBINING},
-    "clear": _copying(set.clear),
-    "copy": _copying(set.copy),
-    "pop": _copying(set.pop),  # it looks for the first one from the beginning
+    "clear": _copying(set[Any].clear),
+    "copy": _copying(set[Any].copy),
+    "pop": _copying(set[Any].pop),  # it looks for the first one from the beginning
 }
 
-_TUPLE: dict[str, Function] = {"count": _scanning(tuple.count), "index": _scanning(tuple.index)}
+_TUPLE: dict[str, Function] = {
+    "count": _scanning(tuple[Any, ...].count),
+    "index": _scanning(tuple[Any, ...].index),
+}
 
 
 def _match_method(apply: Function) -> Function:

@@ -10,19 +10,26 @@ import math
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from .fuel import Fuel
+from .fuel import Fuel, Kinds, kind_of
 
-_SMALL = frozenset({float, bool, type(None)})
+_SMALL: frozenset[type[Any]] = frozenset({float, bool, type(None)})
 _WORD = 2**63
 _EMPTY: dict[str, str] = {}
-_KEYS: type = type(_EMPTY.keys())
-_VALUES: type = type(_EMPTY.values())
-_PAIRS: type = type(_EMPTY.items())
-_PLAIN = (str, int, float, list, dict, tuple, set, type(None), complex)
-_KNOWN = (*_PLAIN, range, re.Match, _KEYS, _VALUES, _PAIRS)
-_SETS = (set, _KEYS, _PAIRS)
+_KEYS: type[Any] = type(_EMPTY.keys())
+_VALUES: type[Any] = type(_EMPTY.values())
+_PAIRS: type[Any] = type(_EMPTY.items())
+_PLAIN: Kinds = (str, int, float, list, dict, tuple, set, type(None), complex)
+_KNOWN: Kinds = (*_PLAIN, range, re.Match, _KEYS, _VALUES, _PAIRS)
+_MATCHES: Kinds = (re.Match,)
+_ITERABLE: Kinds = (*_KNOWN, Sequence)
+_SUBSCRIPTABLE: Kinds = (*_ITERABLE, Mapping)
+_COLLECTIONS: Kinds = (Collection,)
+_LISTS: Kinds = (list, tuple)
+_TUPLES: Kinds = (tuple,)
+_DICTS: Kinds = (dict,)
+_KEYED: Kinds = (dict, set, _KEYS, _PAIRS)
 # Reversed searches, and forward ones for a short needle, compare up to every pair of characters.
 _QUADRATIC_NEEDLE = 100
 _QUADRATIC_TEXT = 2_500
@@ -44,13 +51,13 @@ def refuse_opaque(*values: Any) -> None:
 
 def check_iterable(value: Any) -> None:
     """Raise `TypeError` unless `value` is a collection of the language or a sequence of states."""
-    if isinstance(value, re.Match) or not isinstance(value, (*_KNOWN, Sequence)):
+    if isinstance(value, _MATCHES) or not isinstance(value, _ITERABLE):
         raise TypeError(f"{type(value).__name__!r} object is not iterable")
 
 
 def is_small(value: Any) -> bool:
     """Return whether no operator takes long on `value`."""
-    kind = type(value)
+    kind = kind_of(value)
     return kind in _SMALL or (kind is int and -_WORD < value < _WORD)
 
 
@@ -73,7 +80,7 @@ def add_key(fuel: Fuel, key: Any, container: Collection[Any]) -> None:
     if isinstance(key, str):
         if len(key) > 1_024:
             fuel.spend(len(key) // 1_024)
-    elif isinstance(key, tuple):
+    elif isinstance(key, _TUPLES):
         # Tuples' hashes can be made equal on purpose, and then each meets all the others.
         fuel.spend(1 + len(container) // 16)
         _check_depth(key)
@@ -93,7 +100,7 @@ def refuse_unhashable(key: Any) -> None:
 def _check_depth(key: tuple[Any, ...]) -> None:
     level: list[Any] = [key]
     for _ in range(_MAX_KEY_DEPTH):
-        seen = {id(part): part for part in level if isinstance(part, tuple)}
+        seen = {id(part): part for part in level if isinstance(part, _TUPLES)}
         level = [inner for part in seen.values() for inner in part]
         if not level:
             return
@@ -106,7 +113,7 @@ def _check_depth(key: tuple[Any, ...]) -> None:
 def _spend_add(fuel: Fuel, a: Any, b: Any) -> None:
     if isinstance(a, str) and isinstance(b, str):
         fuel.spend_text(len(a) + len(b))
-    elif isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+    elif isinstance(a, _LISTS) and isinstance(b, _LISTS):
         fuel.spend_items(len(a) + len(b))
     else:
         _spend_bits(fuel, bits(a) + bits(b))
@@ -118,13 +125,14 @@ def _spend_bits(fuel: Fuel, count: int) -> None:
 
 
 def _spend_multiply(fuel: Fuel, a: Any, b: Any) -> None:
+    orders = ((a, b), (b, a))
     if isinstance(a, int) and isinstance(b, int):
         spend_product(fuel, bits(a), bits(b))
         return
-    for sequence, count in ((a, b), (b, a)):
+    for sequence, count in orders:
         if isinstance(count, int) and isinstance(sequence, str):
             fuel.spend_text(len(sequence) * max(0, count))
-        elif isinstance(count, int) and isinstance(sequence, (list, tuple)):
+        elif isinstance(count, int) and isinstance(sequence, _LISTS):
             fuel.spend_items(len(sequence) * max(0, count))
 
 
@@ -149,15 +157,15 @@ _DIRECTIVE = re.compile(r"[%)][#0\- +]*(\*|\d+)?(?:\.(\*|\d+)?)?")
 
 
 def _spend_printf(fuel: Fuel, pattern: str, values: Any) -> None:
-    for value in values if isinstance(values, tuple) else (values,):
+    for value in values if isinstance(values, _TUPLES) else (values,):
         refuse_opaque(value)
     fuel.spend_text(len(pattern))
     widths = [width for pair in _DIRECTIVE.findall(pattern) for width in pair if width]
-    starred = values if isinstance(values, tuple) else ()
+    starred = values if isinstance(values, _TUPLES) else ()
     star = max((abs(v) for v in starred if isinstance(v, int)), default=0)
     total = sum(star if width == "*" else _width(width) for width in widths)
     length = fuel.weigh(values)
-    if isinstance(values, dict):  # each may be written as often as it is named
+    if isinstance(values, _DICTS):  # each may be written as often as it is named
         length *= pattern.count("%")
     fuel.spend_text(len(pattern) + total + length)
 
@@ -208,21 +216,22 @@ def _arithmetic(
     return guarded
 
 
+_OPERATOR = cast("Any", operator)  # half of the stubs have no types
 BINARY: dict[str, Callable[[Fuel, Any, Any], Any]] = {
     symbol: _arithmetic(symbol, apply, spend)
     for symbol, apply, spend in (
-        ("+", operator.add, _spend_add),
-        ("-", operator.sub, _spend_subtract),
-        ("*", operator.mul, _spend_multiply),
-        ("/", operator.truediv, _spend_divide),
-        ("//", operator.floordiv, _spend_divide),
-        ("%", operator.mod, _spend_modulo),
-        ("**", operator.pow, _spend_power),
-        ("|", operator.or_, _spend_both),
-        ("&", operator.and_, _spend_both),
-        ("^", operator.xor, _spend_both),
-        ("<<", operator.lshift, _spend_left_shift),
-        (">>", operator.rshift, _spend_add),
+        ("+", _OPERATOR.add, _spend_add),
+        ("-", _OPERATOR.sub, _spend_subtract),
+        ("*", _OPERATOR.mul, _spend_multiply),
+        ("/", _OPERATOR.truediv, _spend_divide),
+        ("//", _OPERATOR.floordiv, _spend_divide),
+        ("%", _OPERATOR.mod, _spend_modulo),
+        ("**", _OPERATOR.pow, _spend_power),
+        ("|", _OPERATOR.or_, _spend_both),
+        ("&", _OPERATOR.and_, _spend_both),
+        ("^", _OPERATOR.xor, _spend_both),
+        ("<<", _OPERATOR.lshift, _spend_left_shift),
+        (">>", _OPERATOR.rshift, _spend_add),
     )
 }
 
@@ -263,9 +272,13 @@ def spend_equal(fuel: Fuel, a: Any, b: Any) -> None:
     elif isinstance(a, _KNOWN) and isinstance(b, _KNOWN):
         if isinstance(a, range) or isinstance(b, range) or is_small(a) or is_small(b):
             return
-        if isinstance(a, Collection) and isinstance(b, Collection):
-            # Each part of one meets at most one part of the other.
-            fuel.weigh(a if len(a) < len(b) else b)
+        _spend_equal_parts(fuel, a, b)
+
+
+def _spend_equal_parts(fuel: Fuel, a: Any, b: Any) -> None:
+    if isinstance(a, _COLLECTIONS) and isinstance(b, _COLLECTIONS):
+        # Each part of one meets at most one part of the other.
+        fuel.weigh(a if len(a) < len(b) else b)
 
 
 def _comparison(symbol: str, apply: Callable[[Any, Any], bool]) -> Callable[[Fuel, Any, Any], bool]:
@@ -302,16 +315,16 @@ def _spend_contains(fuel: Fuel, value: Any, container: Any) -> None:
     items: Any = container
     if isinstance(container, str):
         spend_search(fuel, container, value)
-    elif isinstance(container, (dict, *_SETS)):
+    elif isinstance(container, _KEYED):
         add_key(fuel, value, items)
         if isinstance(container, _PAIRS):
             fuel.weigh(value)
     elif isinstance(container, range):
         if not isinstance(value, int):
             fuel.spend(_length(container))
-    elif isinstance(container, (list, tuple, _VALUES)):
+    elif isinstance(container, (*_LISTS, _VALUES)):
         spend_scan(fuel, items, value)
-    elif isinstance(container, re.Match) or not isinstance(container, (*_KNOWN, Sequence)):
+    elif isinstance(container, _MATCHES) or not isinstance(container, _ITERABLE):
         raise TypeError(f"argument of type {type(container).__name__!r} is not iterable")
 
 
@@ -341,26 +354,23 @@ COMPARE: dict[str, Callable[[Fuel, Any, Any], bool]] = {
 
 def item_of(fuel: Fuel, value: Any, index: Any) -> Any:
     """Return `value[index]`."""
-    if isinstance(value, dict):
+    if isinstance(value, _DICTS):
         add_key(fuel, index, value)
-    elif not isinstance(value, (*_KNOWN, Sequence, Mapping)):
+    elif not isinstance(value, _SUBSCRIPTABLE):
         raise TypeError(f"{type(value).__name__!r} object is not subscriptable")
     return value[index]
 
 
 def slice_of(fuel: Fuel, value: Any, start: Any, stop: Any, step: Any) -> Any:
     """Return `value[start:stop:step]`."""
-    if not isinstance(value, (*_KNOWN, Sequence)):
+    if not isinstance(value, _ITERABLE):
         raise TypeError(f"{type(value).__name__!r} object is not subscriptable")
     part = slice(start, stop, step)
-    if isinstance(value, (str, list, tuple)):
-        count = len(range(*part.indices(len(value))))
-        if isinstance(value, str):
-            fuel.spend_text(count)
-        else:
-            fuel.spend_items(count)
-    sliced: Any = value
-    return sliced[part]
+    if isinstance(value, str):
+        fuel.spend_text(len(range(*part.indices(len(value)))))
+    elif isinstance(value, _LISTS):
+        fuel.spend_items(len(range(*part.indices(len(value)))))
+    return value[part]
 
 
 def make_set(fuel: Fuel, *values: Any) -> set[Any]:
@@ -446,7 +456,7 @@ def formatted(conversion: str) -> Callable[..., str]:
 
 def sort_steps(fuel: Fuel, value: Any) -> None:
     """Pay for sorting a collection: each part is compared about `log2(n)` times."""
-    count = len(value) if isinstance(value, Collection) else 0
+    count = len(value) if isinstance(value, _COLLECTIONS) else 0
     if count > 1:
         before = fuel.steps
         fuel.weigh(value)

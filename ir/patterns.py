@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from re import _constants, _parser  # type: ignore[attr-defined]
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from .ambiguity import Estimator, Tree, always_matches, character_bit, parse, shape
 from .errors import FuelError
 from .fuel import Fuel
+
+_constants: Any = import_module("re._constants")  # these two have no stubs
+_parser: Any = import_module("re._parser")
 
 MAX_PATTERN = 1_000  # characters
 _FLAGS = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.ASCII | re.UNICODE
@@ -232,7 +235,7 @@ def findall(fuel: Fuel, pattern: str, string: str, flags: int = 0) -> list[Any]:
     return [groups[0] for groups in texts] if compiled.groups == 1 else list(texts)
 
 
-def sub(fuel: Fuel, pattern: str, repl: str, string: str, count: int = 0, flags: int = 0) -> str:
+def sub(fuel: Fuel, pattern: str, repl: Any, string: str, count: int = 0, flags: int = 0) -> str:
     """`re.sub`, with a text to put in."""
     compiled = _paid(fuel, "all", pattern, string, flags)
     if not isinstance(repl, str):
@@ -247,7 +250,7 @@ def sub(fuel: Fuel, pattern: str, repl: str, string: str, count: int = 0, flags:
         nonlocal length
         fuel.spend(1)
         if not template:
-            text = repl
+            text: str = repl
         else:  # Python parses the template for each match
             fuel.spend(20 + len(repl))
             fuel.check_size(len(repl) * (1 + found.end() - found.start()), "a text")
