@@ -56,6 +56,7 @@ EXPECTED = {
     "batch": ["positive  I love this lamp", "negative  The chair broke"],
     "agent": ["calculator('31 * 12') = 372", "Japan has 124 million people"],
     "server_client": ["Paris", "Rome", "Madrid"],
+    "compiled": ["the client calls population()", "Paris", "Tokyo", "requests: 3"],
 }
 
 
