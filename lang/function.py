@@ -345,15 +345,13 @@ class Function:
                 raise compiled.reason
             return None
         if is_server:
-            from .backends.programs import sendable
+            from ..ir.wire import pack
 
-            unfit = [name for name, value in arguments.items() if not sendable(value)]
-            if unfit and wanted:
-                raise TypeError(
-                    f"{self.func.__name__}() can't be sent to the server with these values of "
-                    f"{', '.join(unfit)}: only str, numbers, bool, None, lists and dicts travel"
-                )
-            if unfit:
+            try:
+                pack(arguments)
+            except TypeError as error:
+                if wanted:
+                    raise TypeError(f"an argument of {self.func.__name__}(): {error}") from None
                 return None
         return compiled
 

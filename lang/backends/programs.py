@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -21,6 +21,7 @@ from ...ir.program import Program, to_json
 from ...ir.roles import PLAIN
 from ...ir.run import EXCEPTIONS, run_program
 from ...ir.strand import Listener, Strand
+from ...ir.wire import pack, unpack
 from .default import ProgramBackend, using
 from .endpoint import RuntimeEndpoint, events_of
 
@@ -75,18 +76,6 @@ async def run_here(
         return await run_program(program, arguments, strand, start, fuel=fuel, host=host)
 
 
-def sendable(value: Any) -> bool:
-    """Say whether JSON carries a value exactly: what becomes of a tuple, say, would differ."""
-    kind = cast("type[object]", type(value))
-    if value is None or kind in (bool, int, str):
-        return True
-    if kind is float:
-        return math.isfinite(value)
-    if kind is list:
-        return all(map(sendable, value))
-    return kind is dict and all(type(key) is str and sendable(value[key]) for key in value)
-
-
 class Received:
     """The backend of an execution whose text comes from a server: nothing is left to do here."""
 
@@ -119,15 +108,17 @@ async def run_there(
     name = program.hash()
     streams = strand.streams or bool(program.hosts)
     body: dict[str, Any] = {
-        "args": dict(arguments),
+        "args": {key: pack(value) for key, value in arguments.items()},
+        "exact": True,
         "sampling": msgspec.to_builtins(defaults),
         "stream": streams,
     }
+    client = Client(endpoint, hosts)
     known = name in endpoint.programs
     body |= {"hash": name} if known else {"program": json.loads(to_json(program))}
     try:
         if streams:
-            outcome = await _stream(endpoint, body, hosts, strand)
+            outcome = await _stream(client, body, strand)
         else:
             outcome = await endpoint.run_program(body)
         if outcome is None:
@@ -139,7 +130,8 @@ async def run_there(
     except BaseException as error:
         strand.cancel(error)
         raise
-    _finish(strand, outcome)
+    outcome["value"] = unpack(outcome["value"], client.find)
+    _finish(strand, {**outcome, "variables": unpack(outcome["variables"], client.find)})
     failure = outcome.get("error")
     if failure is None:
         strand.end()
@@ -157,10 +149,38 @@ async def run_there(
     return outcome["value"]
 
 
-async def _stream(
-    endpoint: RuntimeEndpoint, body: dict[str, Any], hosts: Hosts, strand: Strand
-) -> dict[str, Any] | None:
-    async with endpoint.program_events(body) as response:
+@dataclass(slots=True)
+class Client:
+    """This side of a program that runs on a server: its functions, and objects that stay here."""
+
+    endpoint: RuntimeEndpoint
+    hosts: Hosts
+    objects: list[object] = field(default_factory=list[object])
+
+    def keep(self, value: object) -> int:
+        """Keep what can't be sent; the program gets its number, and passes that on."""
+        self.objects.append(value)
+        return len(self.objects) - 1
+
+    def find(self, number: int) -> object:
+        """Return what was kept."""
+        return self.objects[number]
+
+    async def answer(self, event: dict[str, Any]) -> None:
+        """Call the function that the program asks for, and send what comes of it."""
+        answer: dict[str, Any]
+        args = [unpack(value, self.find) for value in event["args"]]
+        kwargs = {name: unpack(value, self.find) for name, value in event["kwargs"].items()}
+        try:
+            value = await asyncio.to_thread(self.hosts[event["function"]], *args, **kwargs)
+            answer = {"value": pack(value, self.keep), "exact": True}
+        except Exception as error:
+            answer = {"error": {"kind": _kind(error), "message": message_of(error)}}
+        await self.endpoint.request("POST", f"/programs/calls/{event['id']}", answer)
+
+
+async def _stream(client: Client, body: dict[str, Any], strand: Strand) -> dict[str, Any] | None:
+    async with client.endpoint.program_events(body) as response:
         if response.status == 404:
             return None
         outcome: dict[str, Any] | None = None
@@ -171,7 +191,7 @@ async def _stream(
                 case "variable":
                     _apply_variable(strand, event["name"], event["value"])
                 case "call":
-                    await _answer(endpoint, event, hosts)
+                    await client.answer(event)
                 case _:
                     outcome = event
     if outcome is None:
@@ -201,23 +221,6 @@ def _finish(strand: Strand, outcome: dict[str, Any]) -> None:
     strand.apply(change)
     for name, value in outcome["variables"].items():
         _apply_variable(strand, name, value)
-
-
-async def _answer(endpoint: RuntimeEndpoint, event: dict[str, Any], hosts: Hosts) -> None:
-    """Call the function that the program asks for, and send what comes of it."""
-    answer: dict[str, Any]
-    try:
-        call = hosts[event["function"]]
-        value = await asyncio.to_thread(call, *event["args"], **event["kwargs"])
-        if not sendable(value):
-            raise TypeError(
-                f"{event['function']}() returned {type(value).__name__}, which can't be sent to "
-                "the server; return values of JSON (str, numbers, bool, None, list, dict)"
-            )
-        answer = {"value": value}
-    except Exception as error:
-        answer = {"error": {"kind": _kind(error), "message": message_of(error)}}
-    await endpoint.request("POST", f"/programs/calls/{event['id']}", answer)
 
 
 def _kind(error: Exception) -> str:

@@ -16,7 +16,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -25,6 +25,7 @@ from ...ir.machine import Piece
 from ...ir.nodes import Sampling
 from ...ir.program import Program, to_json
 from ...ir.run import EXCEPTIONS
+from ...ir.wire import pack, unpack
 from ..desk.programs import Failure, Outcome, ProgramRun, Programs, read_program
 from ..desk.sequences import DeskBackend
 from ..errors import InvalidRequestError, NotFoundError
@@ -44,6 +45,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         args: arguments by name; a list of them runs the program once for each, side by side.
         sampling: defaults of every `gen`; names are those of `sampling_params`.
+        exact: values are written as `ir.wire` does, both ways: tuples stay tuples.
     """
 
     program: msgspec.Raw = msgspec.Raw(b"")
@@ -51,12 +53,14 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     args: dict[str, Any] | list[dict[str, Any]] = {}
     sampling: Sampling = Sampling()
     stream: bool = False
+    exact: bool = False
 
 
 class CallResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client's function returned, or the exception that it raised."""
+    """What a client's function returned, or the exception that it raised; `exact` as in a run."""
 
     value: Any = None
+    exact: bool = False
     error: dict[str, str] | None = None
 
 
@@ -92,7 +96,7 @@ class Calls:
         if waiting is None or waiting.done():
             raise NotFoundError(f"no program waits for the call {name!r}")
         if result.error is None:
-            waiting.set_result(result.value)
+            waiting.set_result(_given(result.value) if result.exact else result.value)
         else:
             kind = EXCEPTIONS.get(result.error.get("kind", ""), RuntimeError)
             waiting.set_exception(kind(result.error.get("message", "")))
@@ -165,6 +169,8 @@ async def _read(request: web.Request) -> tuple[RunRequest, Program, list[dict[st
         program = read_program(bytes(asked.program))
         programs.add(program)
     batch = asked.args if isinstance(asked.args, list) else [asked.args]
+    if asked.exact:
+        batch = [{name: _given(value) for name, value in given.items()} for given in batch]
     if len(batch) > MAX_BATCH:
         raise InvalidRequestError(f"{len(batch)} sets of arguments; at most {MAX_BATCH} at a time")
     return asked, program, batch
@@ -175,12 +181,14 @@ async def _whole(
 ) -> web.Response:
     backend: DeskBackend = request.app["program_backend"]
     runs = [ProgramRun(backend, program, arguments, asked.sampling) for arguments in batch]
-    outcomes = await _all([run.run() for run in runs])
+    outcomes: list[Outcome] = await _all([run.run() for run in runs])
+    encoded = [_encoded(outcome, exact=asked.exact) for outcome in outcomes]
     if isinstance(asked.args, list):
-        return _json({"results": outcomes})
-    [outcome] = outcomes
-    failed = outcome.error is not None and outcome.error.raised
-    return _json(outcome, status=_status(outcome.error) if failed and outcome.error else 200)
+        body = b'{"results":[' + b",".join(encoded) + b"]}"
+        return web.Response(body=body, content_type="application/json")
+    error = outcomes[0].error
+    status = _status(error) if error is not None and error.raised else 200
+    return web.Response(body=encoded[0], content_type="application/json", status=status)
 
 
 async def _streamed(
@@ -199,9 +207,9 @@ async def _streamed(
             queue.put_nowait({"type": kind, "index": index, **fields})
 
         async def host(name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-            _check_json(name, [args, kwargs])
+            sent, named = _sent(name, args, kwargs, exact=asked.exact)
             return await calls.ask(
-                lambda call: put("call", id=call, function=name, args=args, kwargs=kwargs)
+                lambda call: put("call", id=call, function=name, args=sent, kwargs=named)
             )
 
         def listen(piece: Piece) -> None:
@@ -216,7 +224,7 @@ async def _streamed(
             listener=listen,
             bound=lambda name, value: put("variable", name=name, value=value),
         ).run()
-        put("end", **json.loads(_encoded(outcome)))
+        put("end", **json.loads(_encoded(outcome, exact=asked.exact)))
 
     async def everything() -> None:
         try:
@@ -250,19 +258,33 @@ def _status(error: Failure) -> int:
     return 503 if error.retryable else 400
 
 
-def _check_json(name: str, values: Any) -> None:
+def _given(value: Any) -> Any:
     try:
-        json.dumps(values)
+        return unpack(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidRequestError(f"a value is malformed: {error}") from error
+
+
+def _sent(
+    name: str, args: list[Any], kwargs: dict[str, Any], *, exact: bool
+) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call as JSON values."""
+    try:
+        if exact:
+            return [pack(value) for value in args], {k: pack(v) for k, v in kwargs.items()}
+        json.dumps([args, kwargs])
     except (TypeError, ValueError) as error:
         raise TypeError(f"an argument of {name}() can't be sent to the client: {error}") from None
+    return args, kwargs
 
 
-def _encoded(outcome: Any) -> bytes:
+def _encoded(outcome: Outcome, *, exact: bool) -> bytes:
     try:
+        if exact:
+            outcome.value = pack(outcome.value)
+            outcome.variables = {k: pack(v) for k, v in outcome.variables.items()}
         return msgspec.json.encode(outcome, enc_hook=_refuse)
     except TypeError as error:
-        if not isinstance(outcome, Outcome):
-            raise
         # What JSON can't carry is the return value or a variable: say so, and send the rest.
         failure = Failure(kind="TypeError", message=str(error))
         return msgspec.json.encode(Outcome(text=outcome.text, usage=outcome.usage, error=failure))
@@ -270,10 +292,3 @@ def _encoded(outcome: Any) -> bytes:
 
 def _refuse(value: Any) -> Any:
     raise TypeError(f"the program returns {type(value).__name__}, which JSON can't carry")
-
-
-def _json(body: Any, status: int = 200) -> web.Response:
-    if isinstance(body, dict):
-        results = [json.loads(_encoded(o)) for o in cast("list[Outcome]", body["results"])]
-        return web.json_response({"results": results}, status=status)
-    return web.Response(body=_encoded(body), content_type="application/json", status=status)

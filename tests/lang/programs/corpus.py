@@ -522,6 +522,39 @@ def react(s, question):
         return "calculated"
 
 
+class Document:
+    """Something that no JSON carries."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def fetch(name: str) -> Document:
+    return Document(f"{name} is far away")
+
+
+def body_of(document: Document) -> str:
+    return document.text
+
+
+def pair_of(name: str) -> tuple[str, int]:
+    return name, len(name)
+
+
+@function
+def objects_passed_on(s, name):
+    document = fetch(name)
+    s += body_of(document) + gen("x", max_tokens=3)
+
+
+@function
+def tuples(s, point, names):
+    a, b = point
+    name, size = pair_of(names[0])
+    s += f"{point} {a + b} {name}:{size} {sorted({b, a})}"
+    return a, {"names": (name, size)}
+
+
 @function
 def unbound(s):
     s += "x"
@@ -642,6 +675,8 @@ CASES: list[Case] = [
     (host_call, {"country": "France"}),
     (host_after_gen, {}),
     (host_loop, {"names": COUNTRIES}),
+    (objects_passed_on, {"name": "Chile"}),
+    (tuples, {"point": (1, 2), "names": ["Peru"]}),
     (react, {"question": "12 + 7"}),
     (react, {"question": "the capital of France"}),
     (asserts, {"number": 1}),
