@@ -68,11 +68,12 @@ def unpack(value: Any, find: Callable[[int], Any] = Handle) -> Any:
     Raises:
         ValueError: nothing that `pack` makes.
     """
-    if isinstance(value, list):
-        return [unpack(item, find) for item in cast("list[Any]", value)]
-    if not isinstance(value, dict):
+    kind = cast("type[object]", type(value))
+    if kind is list:
+        return [unpack(item, find) for item in value]
+    if kind is not dict:
         return value
-    fields = cast("dict[str, Any]", value)
+    fields: dict[str, Any] = value
     if MARK not in fields:
         return {key: unpack(item, find) for key, item in fields.items()}
     match fields:
