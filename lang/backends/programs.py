@@ -172,7 +172,8 @@ class Client:
         args = [unpack(value, self.find) for value in event["args"]]
         kwargs = {name: unpack(value, self.find) for name, value in event["kwargs"].items()}
         try:
-            value = await asyncio.to_thread(self.hosts[event["function"]], *args, **kwargs)
+            with using(self.endpoint):
+                value = await asyncio.to_thread(self.hosts[event["function"]], *args, **kwargs)
             answer = {"value": pack(value, self.keep), "exact": True}
         except Exception as error:
             answer = {"error": {"kind": _kind(error), "message": message_of(error)}}

@@ -312,7 +312,7 @@ def interpreted(program: ir.Program, arguments: dict[str, Any]) -> tuple[Any, ..
     return result
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PROGRAMS, st.integers(-2, 5), st.integers(-2, 5), st.lists(st.integers(0, 3), max_size=2))
 def test_the_interpreter_does_what_a_naive_recursion_does(
     program: ir.Program, a: int, b: int, xs: list[int]

@@ -547,6 +547,15 @@ def objects_passed_on(s, name):
     s += body_of(document) + gen("x", max_tokens=3)
 
 
+def ask_again(country: str) -> str:
+    return callee.run(country, temperature=0)["capital"]
+
+
+@function
+def host_runs_a_program(s, country):
+    s += "Somebody says" + ask_again(country) + gen("x", max_tokens=3)
+
+
 @function
 def tuples(s, point, names):
     a, b = point
@@ -676,6 +685,7 @@ CASES: list[Case] = [
     (host_after_gen, {}),
     (host_loop, {"names": COUNTRIES}),
     (objects_passed_on, {"name": "Chile"}),
+    (host_runs_a_program, {"country": "Chile"}),
     (tuples, {"point": (1, 2), "names": ["Peru"]}),
     (react, {"question": "12 + 7"}),
     (react, {"question": "the capital of France"}),
