@@ -11,9 +11,28 @@ BackendError                   the backend failed; `retryable` says whether tryi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from .nodes import NOWHERE, Span
+
+EXCEPTIONS: Mapping[str, type[Exception]] = {
+    kind.__name__: kind
+    for kind in (
+        ArithmeticError,
+        AssertionError,
+        Exception,
+        IndexError,
+        KeyError,
+        LookupError,
+        NotImplementedError,
+        RuntimeError,
+        TimeoutError,
+        TypeError,
+        ValueError,
+        ZeroDivisionError,
+    )
+}
+"""Python's exceptions that a program may raise, by name: none that ends a process or a task."""
 
 
 class ProgramError(Exception):

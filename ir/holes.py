@@ -6,7 +6,6 @@ tuple, a schema becomes JSON text. A value of the wrong kind is a `TypeError` th
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +15,8 @@ import msgspec
 from .nodes import Stmt
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a text that is to be appended; `ValueError` for None, `TypeError` for all else."""
     if value is None:
         raise ValueError("None cannot be appended to a program; did a function forget its return?")
     if not isinstance(value, str):
@@ -33,7 +33,8 @@ def _texts(value: Any) -> tuple[str, ...] | None:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _choices(value: Any) -> tuple[str, ...]:
+def as_options(value: Any) -> tuple[str, ...]:
+    """Return a select's options; `ValueError` where there is none, `TypeError` for no texts."""
     if not value or isinstance(value, str):
         raise ValueError(f"select needs a list of options, not {value!r}")
     strange = [choice for choice in value if not isinstance(choice, str)]
@@ -46,19 +47,26 @@ def _regex(value: Any) -> Any:
     return None if value is None else re.compile(value).pattern
 
 
-def _schema(value: Any) -> Any:
+def as_schema(value: Any) -> str:
+    """Return a JSON Schema as text, from a dict, a bool or text; `TypeError` for all else."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, Mapping | bool):
+        import json  # 8 ms that most programs need not wait for
+
         return json.dumps(value, ensure_ascii=False)
-    if value is not None and not isinstance(value, str):
-        raise TypeError(
-            f"json_schema must be a dict, JSON text or a pydantic model class, not {value!r}"
-        )
-    return value
+    raise TypeError(
+        f"json_schema must be a dict, JSON text or a pydantic model class, not {value!r}"
+    )
+
+
+def _schema(value: Any) -> str | None:
+    return None if value is None else as_schema(value)
 
 
 NORMAL: dict[str, Callable[[Any], Any]] = {
-    "text": _text,
-    "choices": _choices,
+    "text": as_text,
+    "choices": as_options,
     "sampling.stop": _texts,
     "regex": _regex,
     "json_schema": _schema,

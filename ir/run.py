@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from .budget import Budget
-from .errors import FuelError
+from .errors import EXCEPTIONS, FuelError
 from .evaluate import assign, evaluate, iterate
 from .expressions import Expression, Read
 from .holes import fill
@@ -46,23 +46,6 @@ Host = Callable[[str, list[Any], dict[str, Any]], Awaitable[Any]]
 """Calls one of the client's functions: its name, arguments and keywords."""
 
 TURNS_A_YIELD = 128  # steps between two turns of the event loop: a busy program delays no other
-EXCEPTIONS: Mapping[str, type[Exception]] = {
-    kind.__name__: kind
-    for kind in (
-        ArithmeticError,
-        AssertionError,
-        Exception,
-        IndexError,
-        KeyError,
-        LookupError,
-        NotImplementedError,
-        RuntimeError,
-        TimeoutError,
-        TypeError,
-        ValueError,
-        ZeroDivisionError,
-    )
-}
 
 
 @dataclass(eq=False, slots=True)

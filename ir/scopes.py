@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Container, Iterable, Iterator, Set
 from typing import Any, NoReturn, cast
 
-from .errors import ProgramError
+from .errors import EXCEPTIONS, ProgramError
 from .expressions import (
     Bind,
     Call,
@@ -45,13 +45,6 @@ from .program import (
     While,
     Within,
 )
-
-_EXCEPTIONS = """
-    ArithmeticError AssertionError Exception IndexError KeyError LookupError NotImplementedError
-    RuntimeError TimeoutError TypeError ValueError ZeroDivisionError
-"""
-EXCEPTION_NAMES = frozenset(_EXCEPTIONS.split())
-"""Exceptions that a program may raise: none that ends a process or a task."""
 
 NAMED_READS = frozenset({"variable", "meta", "bound"})
 
@@ -142,8 +135,8 @@ class Scope:
                 self._refuse(
                     path, f"{function!r} is not in hosts", "Add it to the program's hosts."
                 )
-            case Raise(exception=name) if name not in EXCEPTION_NAMES:
-                allowed = ", ".join(sorted(EXCEPTION_NAMES))
+            case Raise(exception=name) if name not in EXCEPTIONS:
+                allowed = ", ".join(sorted(EXCEPTIONS))
                 self._refuse(path, f"{name!r} is no known exception", f"Use one of: {allowed}.")
             case _:
                 pass

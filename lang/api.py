@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
+from ..ir.holes import as_options
 from ..ir.nodes import Gen, Logprobs, RoleBegin, RoleEnd, Sampling, Select
 from .choices import ChoicesMethod, token_length_normalized
 from .errors import UnsupportedError
@@ -243,13 +244,7 @@ def select(
         ValueError: no options.
         TypeError: an option that is no text.
     """
-    if not choices or isinstance(choices, str):
-        raise ValueError(f"select needs a list of options, not {choices!r}")
-    if strange := [
-        choice for choice in cast("Sequence[object]", choices) if not isinstance(choice, str)
-    ]:
-        raise TypeError(f"the options of a select are texts, not {strange[0]!r}; write str(...)")
-    return Expr(Select(out=name, choices=tuple(choices), method=choices_method.name))
+    return Expr(Select(out=name, choices=as_options(choices), method=choices_method.name))
 
 
 def role(name: str, content: Expr | str | None = None) -> Expr:

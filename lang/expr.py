@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..ir.holes import as_schema, as_text
 from ..ir.nodes import Stmt, Text
 
 # The text that each `dtype` allows; SGLang's names and meanings.
@@ -58,12 +59,7 @@ def as_expr(value: object, *, allow: bool = False) -> Expr | None:
         return Expr(Text(text=value))
     if allow:
         return None
-    if value is None:
-        raise ValueError("None cannot be appended to a program; did a function forget its return?")
-    raise TypeError(
-        f"only text and expressions (gen, select, roles) can be appended to a program, "
-        f"not {type(value).__name__}; write str(...) around a value"
-    )
+    return Expr(Text(text=as_text(value)))
 
 
 def check_regex(pattern: str) -> str:
@@ -78,14 +74,4 @@ def schema_text(schema: Any) -> str:
     Raises:
         TypeError: anything else.
     """
-    if isinstance(schema, str):
-        return schema
-    if hasattr(schema, "model_json_schema"):
-        schema = schema.model_json_schema()
-    if isinstance(schema, Mapping | bool):
-        import json  # 8 ms that most programs need not wait for
-
-        return json.dumps(schema, ensure_ascii=False)
-    raise TypeError(
-        f"json_schema must be a dict, JSON text or a pydantic model class, not {schema!r}"
-    )
+    return as_schema(schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema)

@@ -266,11 +266,15 @@ class Function:
         self, part: Sequence[dict[str, Any]], settings: dict[str, Any]
     ) -> list[tuple[ProgramState, _Body]] | None:
         """Begin compiled programs, which need no thread; None if one of them runs eagerly."""
+        backend, defaults = current_backend(settings["backend"]), _defaults(settings)
+        begun: list[tuple[Compiled, dict[str, Any]]] = []
         for arguments in part:
             given = {**self.bound, **arguments}
-            if self._compiled_for(current_backend(settings["backend"]), given, settings) is None:
+            compiled = self._compiled_for(backend, given, settings)
+            if compiled is None:
                 return None
-        return [self._begin((), arguments, settings, streams=False) for arguments in part]
+            begun.append((compiled, given))
+        return [_compiled_body(form, backend, given, defaults) for form, given in begun]
 
     def _arguments(self, given: dict[str, Any] | Sequence[Any]) -> dict[str, Any]:
         if isinstance(given, dict):
@@ -374,7 +378,7 @@ def _compiled_body(
     arguments: dict[str, Any],
     defaults: Sampling,
     *,
-    streams: bool,
+    streams: bool = False,
 ) -> tuple[ProgramState, _Body]:
     """The state and the body of a compiled program: a task on the private loop, no thread."""
     from .backends.programs import begin

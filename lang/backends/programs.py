@@ -13,13 +13,13 @@ import msgspec
 
 from ...ir import errors
 from ...ir.budget import Budget
-from ...ir.errors import BackendError, ProgramError, message_of
+from ...ir.errors import EXCEPTIONS, BackendError, ProgramError, message_of
 from ...ir.fuel import Limits
 from ...ir.machine import Execution, SequenceId
 from ...ir.nodes import NOWHERE, Sampling
 from ...ir.program import Program, to_json
 from ...ir.roles import PLAIN
-from ...ir.run import EXCEPTIONS, run_program
+from ...ir.run import run_program
 from ...ir.strand import Listener, Strand
 from ...ir.wire import pack, unpack
 from .default import ProgramBackend, using

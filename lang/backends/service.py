@@ -252,7 +252,7 @@ class TextBackend(ABC):
         """Ask `count` times at once, for services that give one sample a call."""
         outlets = [Outlet(emit), *(Outlet(None) for _ in range(count - 1))]
         tasks = [
-            asyncio.ensure_future(self.attempt(lambda outlet=outlet: one(outlet), outlet))  # type: ignore[misc]
+            asyncio.ensure_future(self.attempt(lambda outlet=outlet: one(outlet), outlet))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
             for outlet in outlets
         ]
         try:

@@ -125,7 +125,7 @@ class Statements(Mixes):
                 raise Unsupported(node, what, remedy)
 
     def _raise(self, node: ast.Raise) -> None:
-        from ...ir.run import EXCEPTIONS
+        from ...ir.errors import EXCEPTIONS
 
         error: ast.expr | None = node.exc
         arguments: list[ast.expr] = []

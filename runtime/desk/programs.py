@@ -154,26 +154,22 @@ class ProgramRun:
                 self.usage[name] += int(meta.get(name) or 0)
             fuel.generated(int(meta.get("completion_tokens") or 0))
 
-        async def start(_: Listener | None) -> Execution:
+        async def start(listener: Listener | None) -> Execution:
             return await Execution.start(
                 self.backend, defaults=self.sampling, listener=listener, meter=meter
             )
 
-        async def plain_start(_: Listener | None) -> Execution:
-            return await Execution.start(self.backend, defaults=self.sampling, meter=meter)
-
-        listener = self.listener
-        strand = Strand(start, loop=asyncio.get_running_loop())
+        strand = Strand(lambda _: start(self.listener), loop=asyncio.get_running_loop())
         value, error = None, None
         try:
             value = await run_program(
                 self.program,
                 self.arguments,
                 strand,
-                plain_start,
+                start,
                 fuel=fuel,
                 host=self.host,
-                watch=self._watch(strand) if self.bound is not None else None,
+                watch=None if self.bound is None else _watching(strand, self.bound),
             )
         except Exception as raised:
             error = Failure.of(raised, raised=True)
@@ -194,12 +190,14 @@ class ProgramRun:
             raise
         return await strand.settled()
 
-    def _watch(self, own: Strand) -> Callable[[Strand, str], None]:
-        def watch(strand: Strand, name: str) -> None:
-            if strand is own and self.bound is not None:
-                bound = self.bound
-                strand.variables[name].add_done_callback(
-                    lambda done: bound(name, done.result()) if done.exception() is None else None
-                )
 
-        return watch
+def _watching(own: Strand, bound: Callable[[str, Any], None]) -> Callable[[Strand, str], None]:
+    """What tells `bound` of the values of one strand's variables."""
+
+    def watch(strand: Strand, name: str) -> None:
+        if strand is own:
+            strand.variables[name].add_done_callback(
+                lambda done: bound(name, done.result()) if done.exception() is None else None
+            )
+
+    return watch

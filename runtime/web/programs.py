@@ -21,10 +21,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from ...ir.errors import EXCEPTIONS
 from ...ir.machine import Piece
 from ...ir.nodes import Sampling
 from ...ir.program import Program, to_json
-from ...ir.run import EXCEPTIONS
 from ...ir.wire import pack, unpack
 from ..desk.programs import Failure, Outcome, ProgramRun, Programs, read_program
 from ..desk.sequences import DeskBackend

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from radixlm.ir import expressions as e
 from radixlm.ir import nodes, program
+from radixlm.ir.errors import EXCEPTIONS
 from radixlm.ir.lowering import FUNCTION_NAMES, METHOD_NAMES, TAKES_KEY
-from radixlm.ir.scopes import EXCEPTION_NAMES, hole_names
+from radixlm.ir.scopes import hole_names
 
 PARAMETERS = ("a", "b", "re", "json", "gen", "name", "café")
 NAMES = st.sampled_from([*PARAMETERS, "s"])
@@ -170,7 +171,7 @@ def _leaves(in_loop: bool, forked: bool) -> st.SearchStrategy[Any]:
         st.builds(program.HostCall, function=st.just("search"), keywords=keywords, **called),
         st.builds(
             program.Raise,
-            exception=st.sampled_from(sorted(EXCEPTION_NAMES)),
+            exception=st.sampled_from(sorted(EXCEPTIONS)),
             message=EXPRESSIONS | st.builds(e.Const, value=TEXTS),
         ),
     ]
