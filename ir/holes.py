@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from .nodes import Stmt
+from .stop_patterns import check_stop_patterns
 
 
 def as_text(value: Any) -> str:
@@ -43,6 +44,10 @@ def as_options(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _stop_patterns(value: Any) -> tuple[str, ...] | None:
+    return None if value is None else check_stop_patterns(value)
+
+
 def _regex(value: Any) -> Any:
     return None if value is None else re.compile(value).pattern
 
@@ -68,6 +73,7 @@ NORMAL: dict[str, Callable[[Any], Any]] = {
     "text": as_text,
     "choices": as_options,
     "sampling.stop": _texts,
+    "sampling.stop_regex": _stop_patterns,
     "regex": _regex,
     "json_schema": _schema,
 }

@@ -44,6 +44,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     n: int | None = None  # samples
     stop: tuple[str, ...] | None = None
     stop_token_ids: tuple[int, ...] | None = None
+    stop_regex: tuple[str, ...] | None = None  # patterns, as in `stop_patterns`
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None

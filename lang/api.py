@@ -8,8 +8,8 @@ from typing import Any
 
 from ..ir.holes import as_options
 from ..ir.nodes import Gen, Logprobs, RoleBegin, RoleEnd, Sampling, Select
+from ..ir.stop_patterns import check_stop_patterns
 from .choices import ChoicesMethod, token_length_normalized
-from .errors import UnsupportedError
 from .expr import DTYPES, NUMBER_STOPS, Expr, as_expr, check_regex, schema_text
 
 
@@ -54,7 +54,8 @@ def gen(
         n: samples; the program's text goes on with the first.
         stop: strings that end the text; they are cut off.
         stop_token_ids: ids that end it.
-        stop_regex: not supported yet.
+        stop_regex: patterns that end it, and are cut off from where they match; what may become
+            a match is held back in streams (`ir/stop_patterns.py`).
         temperature: 0 is greedy.
         top_p: nucleus, in (0, 1].
         top_k: the likeliest tokens only; -1 for all.
@@ -77,13 +78,11 @@ def gen(
         sampling_seed: makes sampling repeatable.
 
     Raises:
-        re.error: `regex` is malformed.
-        ValueError: more than one constraint.
+        re.error: `regex` or `stop_regex` is malformed.
+        ValueError: more than one constraint, or a `stop_regex` that cannot end a text.
     """
     if choices is not None:
         return select(name, choices, choices_method=choices_method or token_length_normalized)
-    if stop_regex:
-        raise UnsupportedError("stop_regex is not supported yet; use stop or regex")
     stops = (stop,) if isinstance(stop, str) else None if stop is None else tuple(stop)
     if dtype is not None:
         if regex is not None:
@@ -106,6 +105,7 @@ def gen(
                 n=n,
                 stop=stops,
                 stop_token_ids=None if stop_token_ids is None else tuple(stop_token_ids),
+                stop_regex=None if stop_regex is None else check_stop_patterns(stop_regex),
                 temperature=temperature,
                 top_p=top_p,
                 top_k=top_k,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..ir.loop import submit, wait
 from ..ir.machine import Execution
 from ..ir.nodes import Sampling
+from ..ir.stop_patterns import check_stop_patterns
 from ..ir.strand import Listener, Strand
 from .backends.default import ProgramBackend, current_backend, using
 from .state import ProgramState
@@ -97,6 +98,7 @@ class Function:
         n: int = 1,
         stop: str | Sequence[str] | None = None,
         stop_token_ids: Sequence[int] | None = None,
+        stop_regex: str | Sequence[str] | None = None,
         temperature: float = 1.0,
         top_p: float = 1.0,
         top_k: int = -1,
@@ -122,6 +124,7 @@ class Function:
             n: see `gen`.
             stop: see `gen`.
             stop_token_ids: see `gen`.
+            stop_regex: see `gen`.
             temperature: see `gen`.
             top_p: see `gen`.
             top_k: see `gen`.
@@ -146,6 +149,7 @@ class Function:
             "n": n,
             "stop": stop,
             "stop_token_ids": stop_token_ids,
+            "stop_regex": stop_regex,
             "temperature": temperature,
             "top_p": top_p,
             "top_k": top_k,
@@ -428,6 +432,7 @@ def _defaults(settings: dict[str, Any]) -> Sampling:
     for name in ("stop", "stop_token_ids"):
         value: str | Iterable[Any] | None = said[name]
         said[name] = (value,) if isinstance(value, str) else tuple(value or ())
+    said["stop_regex"] = check_stop_patterns(said["stop_regex"] or ())
     del said["backend"], said["use_thread"], said["compiled"]
     return Sampling(**said)
 

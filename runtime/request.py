@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NewType
@@ -9,11 +10,13 @@ from typing import Any, NewType
 import msgspec
 
 from ..constrained.spec import GrammarSpec
+from ..ir.stop_patterns import check_stop_patterns
 from .errors import InvalidRequestError
 
 RequestId = NewType("RequestId", str)
 
 MAX_STOPS = 64
+MAX_STOP_PATTERNS = 8
 MAX_SAMPLES = 128  # of one prompt (`n`)
 
 
@@ -34,6 +37,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    stop_regex: tuple[str, ...] = ()  # patterns; see `ir/stop_patterns.py`
     ignore_eos: bool = False  # also switches `stop_token_ids` off
     no_stop_trim: bool = False
     skip_special_tokens: bool = True
@@ -108,6 +112,12 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
             ("n", self.n, 1 <= self.n <= MAX_SAMPLES, f"between 1 and {MAX_SAMPLES}"),
             ("stop", len(self.stop), len(self.stop) <= MAX_STOPS, f"at most {MAX_STOPS} strings"),
             (
+                "stop_regex",
+                len(self.stop_regex),
+                len(self.stop_regex) <= MAX_STOP_PATTERNS,
+                f"at most {MAX_STOP_PATTERNS} patterns",
+            ),
+            (
                 "stop_token_ids",
                 self.stop_token_ids,
                 all(0 <= token < vocab_size for token in self.stop_token_ids),
@@ -137,17 +147,21 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         ]
         if len(given) > 1:
             raise InvalidRequestError(f"only one of {', '.join(given)} can constrain a generation")
+        try:
+            check_stop_patterns(self.stop_regex)
+        except (re.error, ValueError) as error:
+            raise InvalidRequestError(f"stop_regex: {error}") from error
         self.grammar()
 
 
 _ALIASES = {"max_tokens": "max_new_tokens", "min_tokens": "min_new_tokens", "seed": "sampling_seed"}
 # Fields of SGLang that change nothing here when unset, and are refused when set.
-_UNSUPPORTED = ("stop_regex", "structural_tag", "custom_params", "stream_interval")
+_UNSUPPORTED = ("structural_tag", "custom_params", "stream_interval")
 
 
 def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> SamplingParams:
-    """Read sampling parameters as users write them: nulls mean the default, `stop` may be one
-    string.
+    """Read sampling parameters as users write them: nulls mean the default, `stop` and
+    `stop_regex` may be one string.
 
     Raises:
         InvalidRequestError: an unknown key, or a value of the wrong type, by name.
@@ -166,11 +180,16 @@ def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> Sampli
             raise InvalidRequestError(f"no sampling parameter is named {key!r}; known: {known}")
         elif value is not None or name == "max_new_tokens":
             values[name] = value
-    if isinstance(values.get("stop"), str):
-        values["stop"] = (values["stop"],)
+    for name in ("stop", "stop_regex"):
+        if isinstance(values.get(name), str):
+            values[name] = (values[name],)
     if isinstance(values.get("stop_token_ids"), int):
         values["stop_token_ids"] = (values["stop_token_ids"],)
-    for name in ("stop", "stop_token_ids"):  # nulls and empty strings in them mean nothing
+    for name in (
+        "stop",
+        "stop_token_ids",
+        "stop_regex",
+    ):  # nulls and empty strings in them mean nothing
         if isinstance(values.get(name), list | tuple):
             values[name] = [item for item in values[name] if item not in (None, "")]
     if "logit_bias" in values and isinstance(values["logit_bias"], Mapping):

@@ -51,6 +51,7 @@ EXTENSIONS = {
     "min_p": "min_p",
     "repetition_penalty": "repetition_penalty",
     "stop_token_ids": "stop_token_ids",
+    "stop_regex": "stop_regex",
     "ignore_eos": "ignore_eos",
     "regex": "regex",
     "ebnf": "ebnf",
@@ -69,8 +70,8 @@ class OpenAI(TextBackend):
         base_url: of a service that is not OpenAI's own ("http://host:port/v1").
         api_key: else the environment's `OPENAI_API_KEY`; a server without keys takes any text.
         extensions: the service takes what RadixLM and SGLang add: `regex`, `ebnf`, `top_k`,
-            `min_p`, `min_tokens`, `repetition_penalty`, `stop_token_ids`, `ignore_eos`, and
-            assistant turns that go on from a beginning.
+            `min_p`, `min_tokens`, `repetition_penalty`, `stop_token_ids`, `stop_regex`,
+            `ignore_eos`, and assistant turns that go on from a beginning.
         timeout_s: of one call; of the wait for each piece when streaming.
         retry: how calls that fail for now are repeated.
         extra_body: fields that every request carries (`{"reasoning_effort": "low"}`).

@@ -22,6 +22,7 @@ from ...ir.loop import background_loop
 from ...ir.machine import Emit, Generation, SequenceId
 from ...ir.nodes import Gen
 from ...ir.roles import PLAIN, RoleFormat
+from ...ir.stop_patterns import StopScanner
 
 Answer = str | Exception  # an exception is raised (a copy of it) instead of an answer
 Answers = Iterable[Answer] | Callable[[str, Gen], Answer]
@@ -46,7 +47,7 @@ class Call:
 class ScriptedBackend:
     """A backend whose answers are given beforehand.
 
-    Stop strings and `max_tokens` cut an answer as they would a model's; a word, with the space
+    Stops and `max_tokens` cut an answer as they would a model's; a word, with the space
     before it, is a token. Branches of a fork take answers from a list in whatever order they come:
     give a callable where that matters.
 
@@ -173,6 +174,9 @@ def _cut(answer: Answer, gen: Gen) -> tuple[list[str], dict[str, Any]]:
         raise copy.copy(answer)
     reason: dict[str, Any] = {"type": "stop", "matched": None}
     places = [(answer.find(stop), stop) for stop in gen.sampling.stop or () if stop in answer]
+    match = StopScanner.of(gen.sampling.stop_regex or ()).feed(answer)
+    if match is not None:
+        places.append((match.start, match.pattern))
     if places:
         at, stop = min(places)
         answer, reason = answer[:at], {"type": "stop", "matched": stop}

@@ -40,6 +40,7 @@ NEUTRAL: dict[str, Any] = {  # values that ask for nothing
     "n": 1,
     "stop": (),
     "stop_token_ids": (),
+    "stop_regex": (),
 }
 
 
@@ -304,6 +305,7 @@ REMEDIES = {
     "regex": "Use json_schema, or check the text in Python; dtype is a regex too.",
     "ebnf": "Use json_schema, or check the text in Python.",
     "stop_token_ids": "A service's tokens are its own: use stop.",
+    "stop_regex": "Use stop, or cut the text in Python.",
 }
 
 

@@ -30,7 +30,7 @@ def settings_of(function: Function) -> dict[str, Any]:
 def sampling(settings: Mapping[str, Any]) -> Sampling:
     """The sampling defaults of a run with these settings."""
     fields = {name: settings[name] for name in Sampling.__struct_fields__ if name in settings}
-    for name in ("stop", "stop_token_ids"):
+    for name in ("stop", "stop_token_ids", "stop_regex"):
         said = fields[name]
         fields[name] = (said,) if isinstance(said, str) else tuple(said or ())
     return Sampling(**fields)

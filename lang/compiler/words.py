@@ -38,6 +38,7 @@ FIELDS: Mapping[str, str] = {
             "n",
             "stop",
             "stop_token_ids",
+            "stop_regex",
             "temperature",
             "top_p",
             "top_k",

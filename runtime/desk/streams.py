@@ -17,7 +17,7 @@ from ..errors import (
 from ..messages import Delta, Finish, Submit, TopLogprobs, Usage
 from ..tokenizer import Tokenizer
 from .detokenize import Detokenizer
-from .stops import find_stop, held_back
+from .stops import Stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class Snapshot:
     """A sequence so far.
 
     Attributes:
-        text: what may be shown; while running, without text that might become a stop string.
+        text: what may be shown; while running, without text that might become a stop.
         tokens: every generated id, the one that stopped it included.
         kept: how many of `tokens` stand wholly in `text`.
-        tail: the end of `text` that no kept token covers, when a stop string cut a token in two.
+        tail: the end of `text` that no kept token covers, when a stop cut a token in two.
     """
 
     text: str
@@ -61,18 +61,19 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Event()
-        self._text_end: int | None = None  # where a stop string cut the text
+        self._text_end: int | None = None  # where a stop cut the text
         sampling = self.submit.sampling
         self._detokenizer = Detokenizer(
             self.tokenizer, skip_special_tokens=sampling.skip_special_tokens
         )
-        self._stops = sampling.stop
+        self._stops = Stops(sampling.stop, sampling.stop_regex)
 
     def feed(self, delta: Delta) -> bool:
         """Take news from the scheduler.
 
         Returns:
-            Whether the sequence ended here by a stop string, so that the scheduler should drop it.
+            Whether the sequence ended here by a stop string or pattern, so that the scheduler
+            should drop it.
         """
         if self.finish is not None:
             return False
@@ -80,13 +81,11 @@ class Stream:
         self.usage = delta.usage or self.usage
         cut = False
         for index, token in enumerate(delta.tokens):
-            before = len(self._detokenizer.text)
             self._take(token)
             is_last = index == len(delta.tokens) - 1
-            # A length finish in the same step wins over the stop string, which then stays in the
-            # text.
+            # A length finish in the same step wins over a stop, which then stays in the text.
             if self._stops and not (is_last and delta.finish is not None):
-                cut = self._check_stops(before)
+                cut = self._check_stops()
             if cut:
                 self._drop_beyond(len(self.tokens))
                 break
@@ -119,7 +118,7 @@ class Stream:
         if self._text_end is not None:
             text = text[: self._text_end]
         elif self.finish is None and self._stops:
-            text = text[: len(text) - held_back(text, self._stops)]
+            text = text[: len(text) - self._stops.held_back(text)]
         kept, tail = len(self.tokens), ""
         if self.tokens and self.tokens[-1] in self.submit.stop_ids:
             kept -= 1
@@ -147,16 +146,13 @@ class Stream:
         self.input_top.extend(delta.input_top_logprobs or ())
         self.input_ids.extend(delta.input_id_logprobs or ())
 
-    def _check_stops(self, before: int) -> bool:
-        """Look for a stop string that ends beyond the first `before` characters."""
-        text = self._detokenizer.text
-        longest = max(len(stop) for stop in self._stops)
-        found = find_stop(text, self._stops, start=before - longest + 1)
+    def _check_stops(self) -> bool:
+        """Look for a stop string or pattern in the text since the last look."""
+        found = self._stops.find(self._detokenizer.text)
         if found is None:
             return False
-        at, stop = found
-        self._text_end = at + len(stop) if self.submit.sampling.no_stop_trim else at
-        self._end(Finish(type="stop", matched=stop))
+        self._text_end = found.end if self.submit.sampling.no_stop_trim else found.start
+        self._end(Finish(type="stop", matched=found.pattern))
         return True
 
     def _drop_beyond(self, count: int) -> None:

@@ -159,9 +159,16 @@ def test_only_one_constraint_is_allowed() -> None:
         rl.gen("x", regex="a", ebnf='root ::= "a"')
 
 
-def test_a_stop_regex_is_refused_by_name() -> None:
-    with pytest.raises(rl.UnsupportedError, match="stop_regex"):
-        rl.gen("x", stop_regex="a+")
+@pytest.mark.parametrize("given", ["a+", ["a+"], ("a+",)])
+def test_a_stop_regex_is_one_pattern_or_several(given: Any) -> None:
+    assert gen_of(rl.gen("x", stop_regex=given)).sampling.stop_regex == ("a+",)
+
+
+def test_a_stop_regex_that_cannot_end_a_text_fails_where_it_is_written() -> None:
+    with pytest.raises(ValueError, match="matches nothing at all"):
+        rl.gen("x", stop_regex="a*")
+    with pytest.raises(re.error):
+        rl.gen("x", stop_regex="(")
 
 
 class City(BaseModel):
@@ -280,8 +287,8 @@ def test_a_role_wraps_its_content(name: str) -> None:
 
 @pytest.mark.parametrize(("short", "dtype"), [(rl.gen_int, int), (rl.gen_string, str)])
 def test_typed_gens_are_gens_with_a_dtype(short: Any, dtype: type) -> None:
-    names = [name for name in inspect.signature(short).parameters if name != "stop_regex"]
-    given: list[Any] = ["x", 5, 2, ("a",), (1,), 0.5, 0.6, 7, 0.1, 0.2, 0.3]
+    names = list(inspect.signature(short).parameters)
+    given: list[Any] = ["x", 5, 2, ("a",), (1,), ("b+",), 0.5, 0.6, 7, 0.1, 0.2, 0.3]
     values: dict[str, Any] = dict(zip(names, given, strict=False))
     values |= {"ignore_eos": True, "return_logprob": True, "logprob_start_len": 1}
     values |= {"top_logprobs_num": 2, "return_text_in_logprobs": True}

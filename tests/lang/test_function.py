@@ -114,6 +114,7 @@ def test_runs_values_are_the_defaults_of_every_gen(backend: Backend) -> None:
         n=1,
         stop=(),
         stop_token_ids=(),
+        stop_regex=(),
         temperature=1.0,
         top_p=1.0,
         top_k=-1,

@@ -29,6 +29,7 @@ def generate(
         (" a\nb ", Sampling(), [" a", "\nb", " "], {"type": "stop", "matched": None}),
         ("", Sampling(), [], {"type": "stop", "matched": None}),
         ("a b.c", Sampling(stop=(".", "b")), ["a", " "], {"type": "stop", "matched": "b"}),
+        ("a b12", Sampling(stop_regex=(r"\d+",)), ["a", " b"], {"type": "stop", "matched": r"\d+"}),
         ("a b c", Sampling(max_new_tokens=2), ["a", " b"], {"type": "length", "length": 2}),
         ("a b", Sampling(max_new_tokens=2), ["a", " b"], {"type": "stop", "matched": None}),
     ],

@@ -31,6 +31,8 @@ class City(pydantic.BaseModel):
         ({"stop_token_ids": 5}, SamplingParams(stop_token_ids=(5,))),
         ({"logit_bias": {"5": 1}}, SamplingParams(logit_bias={5: 1.0})),
         ({"stop_regex": None, "structural_tag": None}, SamplingParams()),
+        ({"stop_regex": "a"}, SamplingParams(stop_regex=("a",))),
+        ({"stop_regex": ["a", None]}, SamplingParams(stop_regex=("a",))),
         ({"temperature": 1}, SamplingParams(temperature=1.0)),
     ],
 )  # fmt: skip
@@ -42,7 +44,7 @@ def test_how_users_write_parameters(fields: Any, expected: SamplingParams) -> No
     ("fields", "message"),
     [
         ({"temprature": 1}, "no sampling parameter is named 'temprature'; known: max_new_tokens"),
-        ({"stop_regex": "a"}, "stop_regex is not supported yet"),
+        ({"stop_regex": 5}, "stop_regex"),
         ({"temperature": "hot"}, r"Expected `float`, got `str` - at `\$.temperature`"),
         ({"max_new_tokens": 1.5}, "max_new_tokens"),
         ({"max_new_tokens": True}, "max_new_tokens"),
@@ -117,3 +119,18 @@ def test_a_malformed_constraint_is_a_grammar_error(fields: dict[str, Any]) -> No
 )
 def test_what_is_greedy(fields: dict[str, Any], greedy: bool) -> None:
     assert sampling_params(fields).is_greedy is greedy
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        ("(", "stop_regex: missing \\)"),
+        ("a*", "stop_regex: the stop_regex 'a\\*' cannot end a text: it matches nothing"),
+        (["a"] * 9, "stop_regex is 9; it must be at most 8 patterns"),
+    ],
+)
+def test_a_stop_pattern_that_cannot_end_a_text_is_an_invalid_request(
+    patterns: Any, message: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        sampling_params({"stop_regex": patterns}).verify(100)

@@ -172,9 +172,9 @@ def test_values_that_ask_for_nothing_are_not_refused(service: Service, chat: rl.
 
 def test_a_server_with_extensions_gets_them(service: Service, extended: rl.OpenAI) -> None:
     service.replies = ["x"]
-    talk.run(top_k=5, min_p=0.1, regex="a+", min_tokens=2, backend=extended)["a"]
+    talk.run(top_k=5, min_p=0.1, regex="a+", min_tokens=2, stop_regex="b+", backend=extended)["a"]
     body = service.bodies[0]
-    wanted = {"top_k": 5, "min_p": 0.1, "regex": "a+", "min_tokens": 2}
+    wanted = {"top_k": 5, "min_p": 0.1, "regex": "a+", "min_tokens": 2, "stop_regex": ["b+"]}
     assert {name: body[name] for name in wanted} == wanted
 
 

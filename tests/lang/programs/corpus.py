@@ -394,6 +394,12 @@ def regex_gen(s):
 
 
 @function
+def stop_patterns(s, pattern):
+    s += "Q: What is the capital of France?\nA:" + gen("a", max_tokens=24, stop_regex=r"[.,\n]\s*")
+    s += "\nQ: And of Japan?\nA:" + gen("b", max_tokens=24, stop_regex=[pattern, r"\n+"])
+
+
+@function
 def integer_gen(s):
     s += "12 + 7 = " + rl.gen_int("n", max_tokens=4)
     s += f" and one more is {int(s['n'].strip()) + 1}"
@@ -672,6 +678,7 @@ CASES: list[Case] = [
     (dynamic_name, {"names": ["alpha", "beta"]}),
     (dynamic_tokens, {"number": 4}),
     (regex_gen, {}),
+    (stop_patterns, {"pattern": r"\b[A-Z]\w+"}),
     (integer_gen, {}),
     (fork_join, {"names": COUNTRIES}),
     (fork_read, {"names": COUNTRIES}),

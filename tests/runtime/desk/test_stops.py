@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radixlm.runtime.desk.stops import find_stop, held_back
+from radixlm.ir.stop_patterns import Match
+from radixlm.runtime.desk.stops import Stops, find_stop, held_back
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,33 @@ def test_text_that_was_let_out_never_holds_the_beginning_of_a_stop(
             assert found[0] >= shown
             return
         shown = len(text) - held_back(text, stops)
+
+
+@pytest.mark.parametrize(
+    ("strings", "patterns", "text", "found"),
+    [
+        (["cd"], ["b."], "abcd", Match(1, 3, "b.")),
+        (["bc"], ["cd"], "abcd", Match(1, 3, "bc")),
+        (["bc"], ["b."], "abcd", Match(1, 3, "bc")),
+        (["bc"], ["ab."], "abcd", Match(0, 3, "ab.")),
+        (["x"], ["y"], "abcd", None),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_of_strings_and_patterns_the_one_that_is_complete_first_ends_the_text(
+    strings: list[str], patterns: list[str], text: str, found: Match | None, step: int
+) -> None:
+    stops = Stops(strings, patterns)
+    calls = [stops.find(text[:end]) for end in range(step, len(text) + 1, step)]
+    assert next((call for call in calls if call), None) == found
+
+
+def test_what_may_become_a_string_or_a_pattern_is_held_back() -> None:
+    stops = Stops(["STOP"], [r"\d+%"])
+    held = []
+    for text in ["go", "go ST", "go ST12", "go ST12x"]:
+        assert stops.find(text) is None
+        held.append(stops.held_back(text))
+    assert held == [0, 2, 2, 0]
+    assert bool(stops)
+    assert not Stops((), ())

@@ -101,6 +101,17 @@ def test_a_character_cut_off_from_its_token_takes_all_its_tokens_along(
     assert tokenizer.decode(snapshot.tokens[: snapshot.kept]) + snapshot.tail == snapshot.text
 
 
+def test_a_stop_pattern_cuts_the_text_and_is_never_shown(tokenizer: Tokenizer) -> None:
+    stream = stream_of(tokenizer, stop_regex=r"\n+Q\d")
+    shown = play(stream, bytes_of(tokenizer, "one\n\nq\n\nQ7 no"))
+    assert shown[-1] == "one\n\nq"
+    assert stream.finish == Finish(type="stop", matched=r"\n+Q\d")
+    assert all(shown[-1].startswith(text) for text in shown)
+    assert "one\n\nq" in shown[:-1]  # let out once it could no longer become a match
+    kept = stream_of(tokenizer, stop_regex=r"\n+Q\d", no_stop_trim=True)
+    assert play(kept, bytes_of(tokenizer, "one\nQ7 no"))[-1] == "one\nQ7"
+
+
 @given(
     text=st.text("abSé😀→ ", max_size=25),
     stops=st.lists(st.text("abSé→", min_size=1, max_size=3), min_size=1, max_size=3),
