@@ -30,6 +30,7 @@ from .nodes import (
     Stmt,
     Text,
 )
+from .reasoning import ReasoningParser, reasoning_name
 from .roles import RoleFormat
 
 SequenceId = NewType("SequenceId", int)
@@ -45,11 +46,15 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text that has just reached a strand; `name` is the variable it belongs to, if any."""
+    """Text that has just reached a strand; `name` is the variable it belongs to, if any.
+
+    What is `aside` belongs to a variable only: the thinking before an answer.
+    """
 
     text: str
     name: str | None = None
     meta: Meta | None = None
+    aside: bool = False
 
 
 Emit = Callable[[str, Meta], None]
@@ -240,14 +245,17 @@ class Execution:
                 sampling, stop=(sampling.stop or ()) + self.roles.stop
             )
         complete = msgspec.structs.replace(gen, sampling=sampling)
+        if gen.reasoning is not None:
+            result = await self._think(complete, ReasoningParser(gen.reasoning))
+        else:
 
-        def emit(text: str, meta: Meta) -> None:
-            self.grow(text, gen.out, meta)
+            def emit(text: str, meta: Meta) -> None:
+                self.grow(text, gen.out, meta)
 
-        streaming = self.listener is not None
-        result = await self.backend.generate(self.sequence, complete, emit if streaming else None)
-        if not streaming:
-            self.grow(result.texts[0])
+            streams = self.listener is not None
+            result = await self.backend.generate(self.sequence, complete, emit if streams else None)
+            if not streams:
+                self.grow(result.texts[0])
         if self.meter is not None:
             for meta in result.metas:
                 self.meter(meta)
@@ -255,6 +263,39 @@ class Execution:
             single = len(result.texts) == 1
             self.variables[gen.out] = result.texts[0] if single else result.texts
             self.meta[gen.out] = result.metas[0] if single else result.metas
+
+    async def _think(self, gen: Gen, parser: ReasoningParser) -> Generation:
+        """Generate beside the sequence, bind the thinking and append the answer alone."""
+        aside = None if gen.out is None else reasoning_name(gen.out)
+        latest: Meta = {}
+
+        def show(thought: str, said: str) -> None:
+            if self.listener and thought:
+                self.listener(Piece(thought, aside, latest, aside=True))
+            self.grow(said, gen.out, latest)
+
+        def emit(text: str, meta: Meta) -> None:
+            nonlocal latest
+            latest = meta
+            show(*parser.parse_stream_chunk(text))
+
+        [branch] = await self.backend.fork(self.sequence, 1)
+        streams = self.listener is not None
+        try:
+            result = await self.backend.generate(branch, gen, emit if streams else None)
+        finally:
+            await self.backend.release(branch)
+        if streams:
+            show(*parser.finish())
+        split = [parser.parse_non_stream(text) for text in result.texts]
+        answers = [said for _, said in split]
+        if not streams:
+            self.grow(answers[0])
+        await self.backend.extend(self.sequence, answers[0])
+        if aside is not None:
+            thoughts = [thought for thought, _ in split]
+            self.variables[aside] = thoughts[0] if len(thoughts) == 1 else thoughts
+        return Generation(texts=answers, metas=result.metas)
 
     async def _select(self, select: Select) -> None:
         scored = await self.backend.score(

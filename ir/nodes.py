@@ -98,7 +98,9 @@ class RoleEnd(Statement, frozen=True, kw_only=True):
 class Gen(Statement, frozen=True, kw_only=True):
     """Sample a continuation of the sequence so far and bind it to `out`.
 
-    At most one of `regex`, `ebnf` and `json_schema` (a JSON text) constrains it.
+    At most one of `regex`, `ebnf` and `json_schema` (a JSON text) constrains it. With `reasoning`,
+    a family of `reasoning.FAMILIES`, only the answer stays in the sequence; the thinking before it
+    is bound to a variable of its own.
     """
 
     out: str | None = None
@@ -107,6 +109,7 @@ class Gen(Statement, frozen=True, kw_only=True):
     ebnf: str | None = None
     json_schema: str | None = None
     logprobs: Logprobs | None = None
+    reasoning: str | None = None
 
 
 class Select(Statement, frozen=True, kw_only=True):

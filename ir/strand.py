@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 from .errors import BackendError, ProgramEndedError, UnboundVariableError
 from .loop import background_loop
 from .machine import Execution, Piece
-from .nodes import NOWHERE, JoinMode, ScopeBegin, Span, Stmt
+from .nodes import NOWHERE, Gen, JoinMode, ScopeBegin, Span, Stmt
+from .reasoning import reasoning_name
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,9 @@ class Strand:
             return None if out is None else execution.variables.get(out)
 
         result = self._enqueue(work, None if isinstance(statement, ScopeBegin) else out)
+        if isinstance(statement, Gen) and statement.reasoning is not None and out is not None:
+            thinking = reasoning_name(out)
+            self.apply(lambda execution: execution.variables[thinking], thinking)
         if self._strict:
             result.result()
 
@@ -261,7 +265,7 @@ class Strand:
             while index < len(self._pieces):
                 piece = self._pieces[index]
                 index += 1
-                if name is None or piece.name == name:
+                if piece.name == name or (name is None and not piece.aside):
                     yield piece
             awaited = self.variables.get(name) if name is not None else None
             if awaited is not None and awaited.done():

@@ -6,8 +6,11 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from ..ir.holes import as_options
 from ..ir.nodes import Gen, Logprobs, RoleBegin, RoleEnd, Sampling, Select
+from ..ir.reasoning import find_marks
 from ..ir.stop_patterns import check_stop_patterns
 from .choices import ChoicesMethod, token_length_normalized
 from .expr import DTYPES, NUMBER_STOPS, Expr, as_expr, check_regex, schema_text
@@ -245,6 +248,32 @@ def select(
         TypeError: an option that is no text.
     """
     return Expr(Select(out=name, choices=as_options(choices), method=choices_method.name))
+
+
+def separate_reasoning(expr: Expr, model_type: str) -> Expr:
+    """Keep the thinking of a reasoning model out of the text.
+
+    Each gen in `expr` is split on its own: its variable holds the answer, another, called
+    `{name}_reasoning_content`, the thinking; only the answer stays in text and messages.
+
+    Args:
+        expr: gens, and what stands around them.
+        model_type: the family that writes them, as in `ir/reasoning.py` ("qwen3", "deepseek-r1").
+
+    Raises:
+        ValueError: an unknown family, or no gen in `expr`.
+    """
+    find_marks(model_type)
+    if not any(isinstance(statement, Gen) for statement in expr.statements):
+        raise ValueError("separate_reasoning needs a gen in its expression; there is none")
+    return Expr(
+        *(
+            msgspec.structs.replace(statement, reasoning=model_type)
+            if isinstance(statement, Gen)
+            else statement
+            for statement in expr.statements
+        )
+    )
 
 
 def role(name: str, content: Expr | str | None = None) -> Expr:

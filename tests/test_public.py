@@ -41,6 +41,7 @@ PUBLIC = [
     "greedy_token_selection",
     "role",
     "select",
+    "separate_reasoning",
     "set_default_backend",
     "system",
     "system_begin",

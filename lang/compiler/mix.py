@@ -29,6 +29,7 @@ from ...ir.expressions import (
 from ...ir.lowering import Unsupported
 from ...ir.nodes import Gen, RoleBegin, RoleEnd, Select, Stmt, Text
 from .. import api
+from ..expr import Expr
 from .effects import Effects
 from .frame import Kind
 from .scope import MISSING, is_plain
@@ -116,7 +117,11 @@ class Mixes(Effects):
             return False
         is_word = isinstance(node, ast.Call) and self.callee(node) is Callee.WORD
         if is_word and isinstance(node, ast.Call):
-            return id(self.found(node.func)) not in (*ROLES, id(api.role))
+            return id(self.found(node.func)) not in (
+                *ROLES,
+                id(api.role),
+                id(api.separate_reasoning),
+            )
         return not self.has_word(node)
 
     def _hole(self, node: ast.expr) -> Expression:
@@ -189,6 +194,8 @@ class Mixes(Effects):
         given = self._named_arguments(node, word)
         if id(word) in ROLES or word is api.role:
             return self._turn(node, word, given)
+        if word is api.separate_reasoning:
+            return self._separated(node, given)
         if id(word) in TYPED:
             given["dtype"] = _Known(TYPED[id(word)])
             return self._generation(node, api.gen, given)
@@ -239,6 +246,17 @@ class Mixes(Effects):
             *self._pieces(content, chained),
             Emit(RoleEnd(role=role)),
         ]
+
+    def _separated(self, node: ast.Call, given: Mapping[str, Any]) -> list[Piece]:
+        """The pieces of an expression whose gens are told to split off their thinking."""
+        family = given["model_type"]
+        model_type = family.value if isinstance(family, _Known) else self.known(family)
+        if not isinstance(model_type, str):
+            raise Unsupported(node, "a model_type that depends on the run", "name it here")
+        row = self._pieces(given["expr"], False)
+        separated, gens = _with_reasoning(row, model_type)
+        self._made(node, api.separate_reasoning, {"expr": Expr(*gens), "model_type": model_type})
+        return separated
 
     def _generation(
         self, node: ast.Call, word: Callable[..., Any], given: dict[str, Any]
@@ -337,6 +355,25 @@ class Mixes(Effects):
                 return made.value if isinstance(made, Const) else MISSING
             case _:
                 return MISSING
+
+
+def _with_reasoning(row: list[Piece], model_type: str) -> tuple[list[Piece], list[Gen]]:
+    """Pieces whose gens name a family of reasoning models, and those gens."""
+    pieces: list[Piece] = []
+    gens: list[Gen] = []
+    for piece in row:
+        if isinstance(piece, Either):
+            then, first = _with_reasoning(piece.then, model_type)
+            otherwise, second = _with_reasoning(piece.otherwise, model_type)
+            pieces.append(Either(piece.test, then, otherwise))
+            gens += first + second
+        elif isinstance(piece.statement, Gen):
+            gen = msgspec.structs.replace(piece.statement, reasoning=model_type)
+            pieces.append(Emit(gen, piece.holes))
+            gens.append(gen)
+        else:
+            pieces.append(piece)
+    return pieces, gens
 
 
 @dataclass(frozen=True, slots=True)
