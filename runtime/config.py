@@ -23,6 +23,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     context_length: AtLeast1 | None = None  # tokens; None: what the checkpoint says
     dtype: str = "auto"  # auto | float32 | bfloat16 | float16
     device: str = "auto"  # auto | cpu | cuda
+    disable_cpu_kernels: bool = False  # plain torch on a CPU: slower, and needs no compiler
 
 
 class CacheConfig(msgspec.Struct, frozen=True, kw_only=True):

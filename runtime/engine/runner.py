@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from ...radix_cache.kv import KVPool
-from ..attention import make_attention
+from ..attention import Layout, make_attention
 from ..config import CacheConfig, ModelConfig
 from ..errors import ModelLoadError
+from ..kernels.build import KernelError
 from ..models.decoder import Decoder, DecoderSpec
+from ..models.native import NativeDecoder, is_supported
 from ..models.registry import find_family
 from ..models.settings import Settings
 from ..models.weights import load_weights
 from .inputs import Inputs, Row
 from .memory import pool_slots
 from .sampler import Sampler
+
+logger = logging.getLogger(__name__)
+
+# tokens, positions, wanted, layout → logits; see `Decoder`
+Compute: TypeAlias = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
 
 DTYPES = {
     "float32": torch.float32,
@@ -48,6 +57,7 @@ class Runner:
     def __init__(
         self,
         model: Decoder,
+        compute: Compute,
         pool: KVPool,
         settings: Settings,
         *,
@@ -65,8 +75,7 @@ class Runner:
         self.device = model.device
         self.pool = pool
         self.sampler = Sampler()
-        self._model = model
-        self._attention = make_attention("plain", pool, model.spec.head_dim**-0.5)
+        self._compute = compute
 
     @classmethod
     def load(cls, config: ModelConfig, cache: CacheConfig) -> Runner:
@@ -100,9 +109,13 @@ class Runner:
             dtype,
             device,
         )
-        eos_token_ids = _eos_token_ids(folder, settings)
         return cls(
-            model, pool, settings, context_length=context_length, eos_token_ids=eos_token_ids
+            model,
+            _compute(model, pool, config),
+            pool,
+            settings,
+            context_length=context_length,
+            eos_token_ids=_eos_token_ids(folder, settings),
         )
 
     @torch.inference_mode()
@@ -113,8 +126,23 @@ class Runner:
             [W, vocab] f32: the logits of every row's wanted positions, row after row.
         """
         inputs = Inputs.build(rows, self.device)
-        self._attention.plan(inputs.layout)
-        return self._model(inputs.tokens, inputs.positions, inputs.wanted, self._attention)
+        return self._compute(inputs.tokens, inputs.positions, inputs.wanted, inputs.layout)
+
+
+def _compute(model: Decoder, pool: KVPool, config: ModelConfig) -> Compute:
+    """Return the compiled pass where there is one, which empties `model`; else torch's."""
+    if is_supported(model.spec, model.dtype, model.device) and not config.disable_cpu_kernels:
+        try:
+            return NativeDecoder(model, pool)
+        except KernelError as error:
+            logger.warning("CPU kernels are not used, which costs speed: %s", error)
+    attention = make_attention("plain", pool, model.spec.head_dim**-0.5)
+
+    def compute(tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+        attention.plan(layout)
+        return model(tokens, positions, wanted, attention)
+
+    return compute
 
 
 def _eos_token_ids(folder: Path, settings: Settings) -> tuple[int, ...]:

@@ -102,7 +102,7 @@ class Decoder:
         )
         self.layers = [Layer(spec, dtype, device) for _ in range(spec.layers)]
         self.norm = RMSNorm(torch.empty(spec.hidden, dtype=dtype, device=device), spec.rms_eps)
-        self._frequencies = spec.rope.frequencies(spec.head_dim).to(device)
+        self.frequencies = spec.rope.frequencies(spec.head_dim).to(device)
 
     def __call__(
         self, tokens: Tensor, positions: Tensor, wanted: Tensor, attention: Attention
@@ -119,7 +119,7 @@ class Decoder:
             [W, vocab] f32; only the wanted go through the head.
         """
         hidden = self.embedding.index_select(0, tokens)
-        cos, sin = rotation(positions, self._frequencies, self.dtype)
+        cos, sin = rotation(positions, self.frequencies, self.dtype)
         for index, layer in enumerate(self.layers):
             hidden = layer(hidden, cos, sin, attention, index)
         return self.head(self.norm(hidden.index_select(0, wanted))).float()

@@ -21,13 +21,13 @@ from radixlm.runtime.errors import ModelLoadError
 
 SMALL = {
     "vocab_size": 101,
-    "hidden_size": 32,
-    "intermediate_size": 48,
+    "hidden_size": 128,
+    "intermediate_size": 96,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
-    "initializer_range": 0.3,
+    "initializer_range": 0.15,
     "eos_token_id": 2,
 }
 LLAMA3 = {
@@ -43,11 +43,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     "multi_head": {"num_key_value_heads": 4},
     "multi_query": {"num_key_value_heads": 1},
     "tied": {"tie_word_embeddings": True},
-    "wide_heads": {"head_dim": 24},
+    "wide_heads": {"head_dim": 64},
     "biases": {"attention_bias": True, "mlp_bias": True},
     "rope_llama3": {"rope_parameters": LLAMA3},
     "rope_linear": {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}},
 }
+SETTINGS: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
 Pair = tuple[LlamaForCausalLM, Path]
 
 
@@ -73,8 +74,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair
     return make
 
 
+@pytest.fixture(autouse=True, params=["compiled", "torch"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test on both passes."""
+    monkeypatch.setitem(SETTINGS, "disable_cpu_kernels", request.param == "torch")
+
+
 def load(folder: Path, **settings: Any) -> Runner:
-    options: dict[str, Any] = {"device": "cpu", "dtype": "float32"} | settings
+    options = SETTINGS | settings
     return Runner.load(
         ModelConfig(model_path=str(folder), **options), CacheConfig(max_total_tokens=700)
     )

@@ -1,0 +1,84 @@
+// A vector register of floats, by the compiler's own vector types: the same source becomes AVX2,
+// AVX-512 or NEON code, whatever -march=native means where it is compiled.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+constexpr int MAX_ROWS = 12;  // rows of a tile: 24 accumulators of 32 registers
+#else
+constexpr int LANES = 8;
+constexpr int MAX_ROWS = 6;  // 12 accumulators of 16 registers
+#endif
+
+typedef float Vec __attribute__((vector_size(LANES * 4)));
+typedef int32_t IVec __attribute__((vector_size(LANES * 4)));
+typedef uint32_t UVec __attribute__((vector_size(LANES * 4)));
+typedef uint16_t HVec __attribute__((vector_size(LANES * 2)));
+typedef uint16_t bf16;  // its bits: the upper half of a float's
+
+template <class V, class T>
+static inline V load_as(const T* from) {
+  V v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+
+static inline Vec load(const float* from) { return load_as<Vec>(from); }
+
+static inline Vec load(const bf16* from) {
+  return (Vec)(__builtin_convertvector(load_as<HVec>(from), UVec) << 16);
+}
+
+static inline void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
+
+// Rounds to nearest, ties to even, as torch does; a NaN may come out as infinity.
+static inline void store(bf16* to, Vec v) {
+  UVec bits = (UVec)v;
+  bits += 0x7FFF + ((bits >> 16) & 1);
+  HVec half = __builtin_convertvector(bits >> 16, HVec);
+  std::memcpy(to, &half, sizeof half);
+}
+
+static inline Vec fill(float x) { return x - Vec{}; }
+
+// Adds halves to each other, in one fixed order.
+static inline float sum(Vec v) {
+  typedef float Eight __attribute__((vector_size(32)));
+  typedef float Four __attribute__((vector_size(16)));
+#if defined(__AVX512F__)
+  Eight e = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+            __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+#else
+  Eight e = v;
+#endif
+  Four f = __builtin_shufflevector(e, e, 0, 1, 2, 3) + __builtin_shufflevector(e, e, 4, 5, 6, 7);
+  return (f[0] + f[2]) + (f[1] + f[3]);
+}
+
+static inline Vec select(IVec mask, Vec yes, Vec no) {
+  return (Vec)(((IVec)yes & mask) | ((IVec)no & ~mask));
+}
+
+// e^x to a relative error of about 2e-7: x = n ln 2 + r, |r| <= ln 2 / 2, and a polynomial in r.
+// Below -87 it is e^-87 and above 88 e^88: as good as 0 and infinity to a softmax or a sigmoid.
+static inline Vec exponential(Vec x) {
+  x = select(x < -87.0f, fill(-87.0f), x);
+  x = select(x > 88.0f, fill(88.0f), x);
+  const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves an integer in the low bits
+  Vec n = x * 1.44269504088896341f + round;
+  IVec exponent = (IVec)n << 23;
+  n -= round;
+  Vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+  Vec p = fill(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  return (Vec)((IVec)p + exponent);
+}

@@ -1,0 +1,208 @@
+"""The decoder's pass as one compiled call, for CPUs; `decoder.py` is its reference.
+
+A pass of a small model in torch is dispatch: eight layers of a dozen operations take 5 ms, the
+arithmetic of one token in them 0.4 ms. Here everything between token ids and logits runs
+in C++ (`kernels/csrc/decoder.cpp`), on the weights packed once in the order in which they are read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...radix_cache.kv import KVPool
+from ..attention import Layout
+from ..kernels.build import DECODER, load_library
+from .decoder import Decoder, DecoderSpec, Layer
+from .layers import Linear
+
+
+class _Matrix(ctypes.Structure):
+    _fields_ = (
+        ("panels", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("num_panels", ctypes.c_int64),
+        ("inputs", ctypes.c_int64),
+        ("is_bf16", ctypes.c_int64),
+    )
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        ("attention_norm", ctypes.c_void_p),
+        ("qkv", _Matrix),
+        ("out", _Matrix),
+        ("mlp_norm", ctypes.c_void_p),
+        ("gate_up", _Matrix),
+        ("down", _Matrix),
+        ("keys", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+    )
+
+
+class _Model(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("layers", "hidden", "heads", "kv_heads")),
+        *((name, ctypes.c_int64) for name in ("head_dim", "intermediate", "vocab", "pool_is_bf16")),
+        ("eps", ctypes.c_float),
+        ("scale", ctypes.c_float),
+        ("frequencies", ctypes.c_void_p),
+        ("norm", ctypes.c_void_p),
+        ("embedding", ctypes.c_void_p),
+        ("embedding_is_bf16", ctypes.c_int64),
+        ("head", _Matrix),
+        ("layer", ctypes.c_void_p),
+    )
+
+
+class _Pass(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("tokens", "rows", "wanted")),
+        *((name, ctypes.c_void_p) for name in ("token_ids", "positions", "query_lens", "kv_lens")),
+        *((name, ctypes.c_void_p) for name in ("new_slots", "slots", "wanted_tokens", "logits")),
+    )
+
+
+def is_supported(spec: DecoderSpec, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the kernel computes such a model: f32 or bf16 on a CPU, widths of whole registers."""
+    widths = (spec.hidden, spec.intermediate, spec.head_dim // 2)
+    return (
+        device.type == "cpu"
+        and dtype in (torch.float32, torch.bfloat16)
+        and all(width % 16 == 0 for width in widths)  # the widest register holds 16 f32
+    )
+
+
+class NativeDecoder:
+    """A decoder's weights, packed, with the pool that its keys and values go to.
+
+    Weights of a float32 model that bfloat16 holds exactly are packed as bfloat16: the
+    numbers are the same, and half the memory is read.
+
+    Args:
+        decoder: filled; its layers are emptied one by one as they are packed, so that no more than
+            one is held twice. Not to be used afterwards.
+        pool: of the decoder's dtype.
+
+    Raises:
+        KernelError: the kernel can't be compiled here.
+    """
+
+    def __init__(self, decoder: Decoder, pool: KVPool) -> None:
+        self._library = load_library(DECODER)
+        self._library.radixlm_decoder_new.restype = ctypes.c_void_p
+        self._library.radixlm_panel.restype = ctypes.c_int64
+        self._panel = int(self._library.radixlm_panel())
+        self.spec = spec = decoder.spec
+        self._kept: list[Any] = [pool]  # everything that the structs point into
+        layers = (_Layer * spec.layers)()
+        for index in range(spec.layers):
+            layers[index] = self._layer(decoder.layers.pop(0), pool.keys[index], pool.values[index])
+        self._kept.append(layers)
+        separate = None if spec.tied_embeddings else self._exact(decoder.embedding)
+        model = _Model(
+            layers=spec.layers,
+            hidden=spec.hidden,
+            heads=spec.heads,
+            kv_heads=spec.kv_heads,
+            head_dim=spec.head_dim,
+            intermediate=spec.intermediate,
+            vocab=spec.vocab_size,
+            pool_is_bf16=decoder.dtype == torch.bfloat16,
+            eps=spec.rms_eps,
+            scale=spec.head_dim**-0.5,
+            frequencies=self._floats(decoder.frequencies),
+            norm=self._floats(decoder.norm.weight),
+            embedding=None if separate is None else self._address(separate),
+            embedding_is_bf16=separate is not None and separate.dtype == torch.bfloat16,
+            head=self._matrix([decoder.head.weight], decoder.head.bias),
+            layer=ctypes.addressof(layers),
+        )
+        self._kept.append(model)
+        threads = ctypes.c_int64(torch.get_num_threads())
+        new = self._library.radixlm_decoder_new
+        handle = ctypes.c_void_p(new(ctypes.byref(model), threads))
+        self._handle = handle
+        weakref.finalize(self, self._library.radixlm_decoder_free, handle)
+
+    def __call__(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+        """Run one pass; arguments and result as those of `Decoder`, all on the host."""
+        logits = torch.empty(len(wanted), self.spec.vocab_size)
+        work = _Pass(
+            tokens=len(tokens),
+            rows=len(layout.query_lens),
+            wanted=len(wanted),
+            token_ids=tokens.data_ptr(),
+            positions=positions.data_ptr(),
+            query_lens=layout.query_lens.ctypes.data,
+            kv_lens=layout.kv_lens.ctypes.data,
+            new_slots=layout.new_slots.data_ptr(),
+            slots=layout.slots.data_ptr(),
+            wanted_tokens=wanted.data_ptr(),
+            logits=logits.data_ptr(),
+        )
+        self._library.radixlm_decoder_run(self._handle, ctypes.byref(work))
+        return logits
+
+    def _layer(self, layer: Layer, keys: Tensor, values: Tensor) -> _Layer:
+        gate, up = layer.gate_up.weight.chunk(2)
+        bias = layer.gate_up.bias
+        return _Layer(
+            attention_norm=self._floats(layer.attention_norm.weight),
+            qkv=self._linear(layer.qkv),
+            out=self._linear(layer.out),
+            mlp_norm=self._floats(layer.mlp_norm.weight),
+            gate_up=self._matrix(
+                [gate, up], None if bias is None else self._take_turns(bias.chunk(2))
+            ),
+            down=self._linear(layer.down),
+            keys=keys.data_ptr(),
+            values=values.data_ptr(),
+        )
+
+    def _linear(self, linear: Linear) -> _Matrix:
+        return self._matrix([linear.weight], linear.bias)
+
+    def _matrix(self, weights: Sequence[Tensor], bias: Tensor | None) -> _Matrix:
+        """Pack [out, in] weights into panels; those of several matrices take turns."""
+        packed = self._exact(self._take_turns(weights))
+        num_panels, inputs = len(packed) // self._panel, packed.shape[1]
+        is_bf16 = packed.dtype == torch.bfloat16
+        # Within a panel: f32 [in, panel]; bf16 [in / 2, panel, 2].
+        pair = 2 if is_bf16 else 1
+        panels = packed.view(num_panels, self._panel, inputs // pair, pair)
+        if bias is not None:
+            bias = self._padded(bias.float())
+        return _Matrix(
+            panels=self._address(panels.permute(0, 2, 1, 3).contiguous()),
+            bias=None if bias is None else self._floats(bias),
+            num_panels=num_panels,
+            inputs=inputs,
+            is_bf16=is_bf16,
+        )
+
+    def _take_turns(self, parts: Iterable[Tensor]) -> Tensor:
+        """Interleave rows by whole panels, filled up with zeros to an even number of panels."""
+        padded = [self._padded(part) for part in parts]
+        panels = [part.view(-1, self._panel, *part.shape[1:]) for part in padded]
+        return self._padded(torch.stack(panels, 1).flatten(0, 2))
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        missing = -len(rows) % (2 * self._panel)
+        return torch.cat((rows, rows.new_zeros(missing, *rows.shape[1:])))
+
+    def _exact(self, weight: Tensor) -> Tensor:
+        half = weight.bfloat16()
+        return half if torch.equal(half.to(weight.dtype), weight) else weight
+
+    def _floats(self, values: Tensor) -> int:
+        return self._address(values.float().contiguous())
+
+    def _address(self, values: Tensor) -> int:
+        self._kept.append(values)
+        return values.data_ptr()
