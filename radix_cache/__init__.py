@@ -4,18 +4,33 @@ The tensors themselves are in `radix_cache.kv`, which alone imports torch.
 """
 
 from .cache import RadixCache
-from .errors import CacheError, LeaseReleasedError, OutOfSlotsError
+from .errors import (
+    CacheError,
+    LeaseReleasedError,
+    NoPinError,
+    NotCachedError,
+    OutOfSlotsError,
+    PinQuotaError,
+)
 from .lease import Lease
+from .namespace import Namespace
 from .node import Slots, Tokens
-from .stats import Statistics, Usage
+from .pins import PinInfo
+from .stats import Counts, Statistics, Usage
 from .view import NodeInfo, draw
 
 __all__ = [
     "CacheError",
+    "Counts",
     "Lease",
     "LeaseReleasedError",
+    "Namespace",
+    "NoPinError",
     "NodeInfo",
+    "NotCachedError",
     "OutOfSlotsError",
+    "PinInfo",
+    "PinQuotaError",
     "RadixCache",
     "Slots",
     "Statistics",

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Callable
+from math import inf
+
 import numpy as np
 
-from .errors import LeaseReleasedError, OutOfSlotsError
-from .evict import find_policy
+from .errors import (
+    LeaseReleasedError,
+    NoPinError,
+    NotCachedError,
+    OutOfSlotsError,
+    PinQuotaError,
+)
+from .evict import candidates
 from .lease import Lease
-from .node import Node, Tokens
+from .namespace import Namespace
+from .node import Claim, Node, Tokens
+from .pins import Pin, PinInfo, Pins
 from .pool import SlotPool
-from .stats import Statistics, Usage
-from .tree import RadixTree
+from .stats import Counts, Ledger, Statistics, Usage
+from .tree import Dropped, Match, RadixTree
 from .view import NodeInfo, list_nodes
+
+# Slots evicted beyond those needed, so that rows which each need one slot do not each go to the
+# heap. They are free, not lost; in a small pool they would be missed, so at most 1/256 of it.
+MAX_AHEAD = 64
 
 
 class RadixCache:
@@ -19,50 +36,77 @@ class RadixCache:
 
     A request acquires a lease on the longest cached prefix of its prompt, extends it by private
     slots as it computes, commits what it computed so that others find it, and releases it.
+    A pin is a lease with a name, and holds a prefix while no request does.
     Host state only, for the one thread that schedules; the tensors are in `kv.KVPool`.
+
+    Where a namespace is asked for, a string stands for the tenant of that name.
 
     Args:
         num_slots: size of the pool, shared by all namespaces.
-        policy: which unlocked leaf is evicted first: "lru", "lfu" or "fifo".
+        policy: which unlocked leaf is evicted first: "lru", "lfu", "fifo", "slru", "priority".
         enabled: with `False` nothing is ever cached; leases work the same.
         page_size: tokens enter the tree and are matched in whole pages of so many.
+        pin_share: of the pool, what pins may hold at most.
+        clock: seconds from any start, never falling. Nothing runs in the background: what expired
+            is dropped when somebody next looks.
     """
 
     def __init__(
-        self, num_slots: int, *, policy: str = "lru", enabled: bool = True, page_size: int = 1
+        self,
+        num_slots: int,
+        *,
+        policy: str = "lru",
+        enabled: bool = True,
+        page_size: int = 1,
+        pin_share: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _require(num_slots >= 1, f"num_slots must be at least 1, not {num_slots}")
         _require(page_size >= 1, f"page_size must be at least 1, not {page_size}")
+        _require(0 <= pin_share <= 1, f"pin_share must be from 0 to 1, not {pin_share}")
         self.enabled = enabled
         self.page_size = page_size
-        self._tree = RadixTree(find_policy(policy), page_size)
+        self._now_s = clock
+        self._tree = RadixTree(candidates(policy), page_size, clock)
         self._pool = SlotPool(num_slots)
-        self._leases: set[Lease] = set()  # live ones
-        self._hit_tokens = self._miss_tokens = 0
-        self._inserted_tokens = self._evicted_tokens = 0
+        self._leases: set[Lease] = set()  # live ones, those of pins included
+        self._pins = Pins(int(num_slots * pin_share))
+        self._ledger = Ledger()
+        self._ahead = min(MAX_AHEAD, num_slots // 256)
 
     @property
     def available(self) -> int:
         """Slots that `extend` can give now: free or evictable."""
+        self._sweep()
         return self._pool.num_free + self._tree.num_unlocked
 
-    def acquire(self, tokens: Tokens, *, namespace: str = "", limit: int | None = None) -> Lease:
+    def acquire(
+        self,
+        tokens: Tokens,
+        *,
+        namespace: Namespace | str = "",
+        limit: int | None = None,
+        priority: int = 0,
+        ttl_s: float | None = None,
+    ) -> Lease:
         """Lock the longest cached prefix of `tokens[:limit]`, [n] i32, and lease it.
 
-        A scheduler that needs the logits of the last token passes `limit=len(tokens) - 1`.
+        Args:
+            tokens: the prompt.
+            namespace: whose prefixes it may meet.
+            limit: a scheduler that needs the logits of the last token passes `len(tokens) - 1`.
+            priority: for the policy "priority": prefixes that only lower ones used go first.
+            ttl_s: how long after the release the path, and what is committed, is kept at most,
+                unless another lease that used it claims more; `None`: until room is needed.
         """
         _require_tokens(tokens)
         _require(limit is None or limit >= 0, f"limit must be None or at least 0, not {limit}")
-        root = self._tree.root(namespace)
-        path = self._tree.descend(root, tokens[:limit])
-        node = path[-1] if path else root
-        self._tree.lock(node)
-        for step in path:
-            step.hits += 1
-        lease = Lease(namespace, node, np.concatenate([step.slots for step in (root, *path)]))
-        self._leases.add(lease)
-        self._hit_tokens += lease.num_cached
-        self._miss_tokens += len(tokens) - lease.num_cached
+        claim = Claim(priority, _lifetime(ttl_s))
+        self._sweep()
+        lease, path = self._lock(tokens[:limit], Namespace.of(namespace), claim)
+        for node in path:
+            node.hits += 1
+        self._ledger.acquired(lease.namespace, lease.num_cached, len(tokens) - lease.num_cached)
         return lease
 
     def extend(self, lease: Lease, count: int) -> None:
@@ -73,10 +117,11 @@ class RadixCache:
         """
         self._require_live(lease, "extend")
         _require(count >= 0, f"count must be at least 0, not {count}")
-        if count > self.available:
-            raise OutOfSlotsError(count, self.available)
         if count > self._pool.num_free:
-            self._evict(count - self._pool.num_free)
+            available = self.available
+            if count > available:
+                raise OutOfSlotsError(count, available)
+            self._evict(count - self._pool.num_free + self._ahead)
         lease.append(self._pool.allocate(count))
 
     def commit(self, lease: Lease, tokens: Tokens) -> None:
@@ -101,8 +146,9 @@ class RadixCache:
             return
         node, shared = self._share(lease, tokens[lease.locked : length])
         if shared < length:
-            node = self._tree.append(node, tokens[shared:length], lease.slots[shared:length])
-            self._inserted_tokens += length - shared
+            new, slots = tokens[shared:length], lease.slots[shared:length]
+            node = self._tree.append(node, new, slots, lease.claim, held=lease.node)
+            self._ledger.inserted(lease.namespace, length - shared)
         self._tree.lock(node, above=lease.node)
         lease.node, lease.locked = node, length
 
@@ -124,36 +170,111 @@ class RadixCache:
         self._require_live(lease, "release")
         self._leases.remove(lease)
         self._pool.free(lease.cut(lease.locked))
-        self._tree.unlock(lease.node)
+        self._tree.unlock(lease.node, lease.claim)
 
-    def match_length(self, tokens: Tokens, *, namespace: str = "") -> int:
+    def match_length(self, tokens: Tokens, *, namespace: Namespace | str = "") -> int:
         """Return how many leading tokens are cached, touching neither locks nor recency."""
         _require_tokens(tokens)
-        root = self._tree.roots.get(namespace)
-        return 0 if root is None else sum(count for _, count in self._tree.walk(root, tokens))
+        self._sweep()
+        return self._match(tokens, Namespace.of(namespace)).length
+
+    def pin(
+        self,
+        name: str,
+        tokens: Tokens,
+        *,
+        namespace: Namespace | str = "",
+        ttl_s: float | None = None,
+        priority: int = 0,
+    ) -> PinInfo:
+        """Keep a cached prefix, whatever the pressure, until `unpin` or for `ttl_s` seconds.
+
+        Another prefix, or the same, that was pinned under the name in this namespace is replaced.
+
+        Args:
+            name: of the pin, unique in its namespace.
+            tokens: [n] i32; its whole pages are cached and will be pinned.
+            namespace: whose prefix it is.
+            ttl_s: how long it stays; `None`: until it is unpinned.
+            priority: for the policy "priority", which holds on afterwards.
+
+        Raises:
+            NotCachedError: it is not cached as a whole, or shorter than a page.
+            PinQuotaError: all pins together would hold more than their share of the pool.
+        """
+        _require_tokens(tokens)
+        life_s = _lifetime(ttl_s)
+        self._sweep()
+        owner, now_s = Namespace.of(namespace), self._now_s()
+        tokens = tokens[: len(tokens) // self.page_size * self.page_size]
+        old = self._pins.get(owner, name)
+        self._require_pinnable(name, tokens, owner, old)
+        # A pin claims no time beyond its own: what leases claimed holds on when it ends.
+        lease, path = self._lock(tokens, owner, Claim(priority, 0.0))
+        if old is not None:
+            self._unpin(old)
+        pin = Pin(name, lease, since_s=now_s, until_s=now_s + life_s, earlier_hits=path[-1].hits)
+        self._pins.put(pin)
+        return pin.info(now_s)
+
+    def unpin(self, name: str, *, namespace: Namespace | str = "") -> None:
+        """Let a pinned prefix go: it stays cached until room is needed.
+
+        Raises:
+            NoPinError: nothing is pinned under that name, or no longer.
+        """
+        self._sweep()
+        owner = Namespace.of(namespace)
+        pin = self._pins.get(owner, name)
+        if pin is None:
+            raise NoPinError(name, self._pins.names(owner))
+        self._unpin(pin)
+
+    def pins(self) -> list[PinInfo]:
+        """Return the pins of all namespaces, oldest first."""
+        self._sweep()
+        now_s = self._now_s()
+        return [pin.info(now_s) for pin in self._pins]
 
     def flush(self) -> int:
         """Evict everything unlocked, and return how many slots that freed."""
-        return self._evict(self._tree.num_unlocked)
+        return self._sweep() + self._evict(self._tree.num_unlocked)
 
     def usage(self) -> Usage:
         """Return where the slots are now. O(1)."""
+        self._sweep()
         pool, free, cached = self._pool.capacity, self._pool.num_free, self._tree.num_unlocked
-        return Usage(pool=pool, free=free, cached=cached, leased=pool - free - cached)
+        leased, pinned = pool - free - cached, self._pins.num_tokens
+        return Usage(pool=pool, free=free, cached=cached, leased=leased, pinned=pinned)
 
     def statistics(self) -> Statistics:
         """Return the counts since the start. O(1)."""
+        total = self._ledger.total
         return Statistics(
-            hit_tokens=self._hit_tokens,
-            miss_tokens=self._miss_tokens,
-            inserted_tokens=self._inserted_tokens,
-            evicted_tokens=self._evicted_tokens,
+            hit_tokens=total.hit_tokens,
+            miss_tokens=total.miss_tokens,
+            inserted_tokens=total.inserted_tokens,
+            evicted_tokens=total.evicted_tokens,
             num_nodes=self._tree.num_nodes,
         )
 
+    def namespaces(self) -> dict[Namespace, Counts]:
+        """Return the counts of each namespace, the most recently acquired last.
+
+        Beyond `stats.MAX_NAMESPACES`, those that have nothing cached are forgotten.
+        """
+        return self._ledger.by_namespace()
+
     def list_nodes(self, *, max_nodes: int = 1000, max_tokens: int = 8) -> list[NodeInfo]:
         """Return the first nodes of the tree, parents first, with each one's first tokens."""
-        return list_nodes(self._tree, max_nodes=max_nodes, max_tokens=max_tokens)
+        self._sweep()
+        return list_nodes(
+            self._tree,
+            self._pins,
+            now_s=self._now_s(),
+            max_nodes=max_nodes,
+            max_tokens=max_tokens,
+        )
 
     def check(self) -> None:
         """Assert every invariant by walking everything: for tests, after each operation."""
@@ -164,8 +285,28 @@ class RadixCache:
         for lease in self._leases:
             path = [node.slots for node in self._tree.path(lease.node)]
             assert np.array_equal(lease.slots[: lease.locked], np.concatenate(path))
-        in_tree = sum(len(node) for node in nodes)
-        assert self._inserted_tokens - self._evicted_tokens == in_tree
+        self._pins.check(self._leases)
+        in_tree = Counter[Namespace]()
+        for node in nodes:
+            in_tree[node.namespace] += len(node)
+        assert self._ledger.total.cached_tokens == in_tree.total()
+        counts = self._ledger.by_namespace()
+        assert +in_tree == +Counter({name: counts[name].cached_tokens for name in counts})
+
+    def _match(self, tokens: Tokens, namespace: Namespace) -> Match:
+        root = self._tree.roots.get(namespace)
+        return Match([], 0, 0) if root is None else self._tree.match(root, tokens)
+
+    def _lock(self, tokens: Tokens, namespace: Namespace, claim: Claim) -> tuple[Lease, list[Node]]:
+        """Lease what is cached of `tokens`; return the nodes too, the root left out."""
+        root = self._tree.root(namespace)
+        path = self._tree.descend(root, tokens)
+        node = path[-1] if path else root
+        self._tree.lock(node)
+        slots = np.concatenate([step.slots for step in (root, *path)])
+        lease = Lease(namespace, node, slots, claim)
+        self._leases.add(lease)
+        return lease, path
 
     def _share(self, lease: Lease, tokens: Tokens) -> tuple[Node, int]:
         """Swap the lease's private slots for the tree's where it has the `tokens` after the lock.
@@ -181,15 +322,52 @@ class RadixCache:
         duplicates[:] = slots
         return path[-1], lease.locked + len(slots)
 
+    def _sweep(self) -> int:
+        """Do what the time has made due, and return how many slots that freed. O(1) if nothing."""
+        now_s = self._now_s()
+        for pin in self._pins.ended(now_s):
+            self._unpin(pin)
+        return self._free(self._tree.expire(now_s))
+
     def _evict(self, count: int) -> int:
-        slots = self._tree.evict(count)
+        return self._free(self._tree.evict(min(count, self._tree.num_unlocked)))
+
+    def _free(self, dropped: list[Dropped]) -> int:
+        """Take back what left the tree, in one piece, and return how many slots that is."""
+        if not dropped:
+            return 0
+        slots = np.concatenate([each.slots for each in dropped])
         self._pool.free(slots)
-        self._evicted_tokens += len(slots)
+        for each in dropped:
+            self._ledger.evicted(each.namespace, len(each.slots))
         return len(slots)
+
+    def _unpin(self, pin: Pin) -> None:
+        self._pins.pop(pin)
+        self.release(pin.lease)
+
+    def _require_pinnable(
+        self, name: str, tokens: Tokens, namespace: Namespace, old: Pin | None
+    ) -> None:
+        """Refuse a pin that is not cached or not within the quota once `old` has gone."""
+        path, cached, beyond = self._match(tokens, namespace)
+        if cached < len(tokens) or not cached:
+            raise NotCachedError(name, cached, len(tokens))
+        held = self._pins.held(without=old)
+        wanted = sum(map(len, held.union(path)))
+        if path[-1] not in held:
+            wanted -= beyond
+        if wanted > self._pins.quota:
+            raise PinQuotaError(name, wanted, self._pins.quota)
 
     def _require_live(self, lease: Lease, operation: str) -> None:
         if lease not in self._leases:
             raise LeaseReleasedError(operation)
+
+
+def _lifetime(ttl_s: float | None) -> float:
+    _require(ttl_s is None or ttl_s > 0, f"ttl_s must be None or more than 0, not {ttl_s}")
+    return inf if ttl_s is None else ttl_s
 
 
 def _require(condition: bool, message: str) -> None:

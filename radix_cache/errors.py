@@ -2,12 +2,17 @@
 
     CacheError
     ├── OutOfSlotsError     the pool and everything evictable are too small for now
-    └── LeaseReleasedError  a lease is used after its release
+    ├── LeaseReleasedError  a lease is used after its release
+    ├── NotCachedError      a prefix to pin is not in the tree
+    ├── PinQuotaError       a pin would take more than the pins' share of the pool
+    └── NoPinError          no pin has that name
 
 A wrong argument (a negative count, an unknown policy) is a `ValueError` or `TypeError`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class CacheError(Exception):
@@ -44,3 +49,55 @@ class LeaseReleasedError(CacheError):
             "cache gave it; acquire a new one"
         )
         self.operation = operation
+
+
+class NotCachedError(CacheError):
+    """A pin is for a prefix that is not, or no longer, cached as a whole.
+
+    Attributes:
+        name: of the pin.
+        cached: leading tokens that are cached.
+        wanted: leading tokens, in whole pages, that should be; 0 if there is not one page.
+    """
+
+    def __init__(self, name: str, cached: int, wanted: int) -> None:
+        missing = f"{cached} of its {wanted} tokens are cached; compute the prefix first"
+        super().__init__(
+            f"cannot pin {name!r}: "
+            + (missing if wanted else "it is shorter than a page; pin a longer prefix")
+        )
+        self.name = name
+        self.cached = cached
+        self.wanted = wanted
+
+
+class PinQuotaError(CacheError):
+    """A pin would take the pins over their share of the pool; nothing has changed.
+
+    Attributes:
+        name: of the pin.
+        wanted: tokens that all pins would hold with it.
+        quota: tokens that they may hold.
+    """
+
+    def __init__(self, name: str, wanted: int, quota: int) -> None:
+        super().__init__(
+            f"cannot pin {name!r}: with it the pins would hold {wanted} tokens and {quota} are "
+            "allowed (pin_share of the pool); unpin another, or pin a shorter prefix"
+        )
+        self.name = name
+        self.wanted = wanted
+        self.quota = quota
+
+
+class NoPinError(CacheError):
+    """No pin has that name: it never had, it was unpinned, or its time is over.
+
+    Attributes:
+        name: as asked for.
+    """
+
+    def __init__(self, name: str, names: Iterable[str]) -> None:
+        known = ", ".join(map(repr, names)) or "none"
+        super().__init__(f"nothing is pinned as {name!r} in this namespace; pinned are: {known}")
+        self.name = name

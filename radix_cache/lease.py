@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from .node import Node, Slots
+from .namespace import Namespace
+from .node import Claim, Node, Slots
 
 
 class Lease:
     """A locked path of the tree, and private slots after it. `RadixCache` alone changes it.
 
     Attributes:
-        namespace: the tenant whose tree it is in.
+        namespace: whose tree it is in.
+        claim: how it wants what it leaves behind to be kept.
         num_cached: leading tokens that were cached when the lease was acquired.
         locked: leading tokens whose slots are in the tree now; the slots after them are private.
         node: where the locked path ends.
     """
 
-    __slots__ = ("_buffer", "_length", "locked", "namespace", "node", "num_cached")
+    __slots__ = ("_buffer", "_length", "claim", "locked", "namespace", "node", "num_cached")
 
-    def __init__(self, namespace: str, node: Node, slots: Slots) -> None:
+    def __init__(self, namespace: Namespace, node: Node, slots: Slots, claim: Claim) -> None:
         self.namespace = namespace
+        self.claim = claim
         self.node = node
         self.num_cached = self.locked = self._length = len(slots)
         self._buffer = slots
@@ -30,7 +33,8 @@ class Lease:
         return self._length
 
     def __repr__(self) -> str:
-        return f"Lease({self.namespace!r}, {self.locked} locked, {len(self) - self.locked} private)"
+        private = len(self) - self.locked
+        return f"Lease({self.namespace.label}: {self.locked} locked, {private} private)"
 
     @property
     def slots(self) -> Slots:

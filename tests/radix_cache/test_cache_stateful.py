@@ -1,14 +1,7 @@
-"""The cache against a set of prefixes, in any order of operations.
-
-The model is a set of (namespace, prefix) in whole pages that should be in the tree. Each stands
-for its last page: siblings may begin with equal tokens inside a page, and share nothing. Beside it
-stands the memory itself: `memory[slot]` says which path a request wrote there, so that a slot
-given out twice, or for another path, is seen as soon as anybody reads it.
-"""
+"""The cache against a dictionary of pages (`pages.py`), in any order of operations."""
 
 import random
-from dataclasses import dataclass, field
-from itertools import chain, takewhile
+from math import inf
 
 import numpy as np
 import pytest
@@ -23,60 +16,30 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from radixlm.radix_cache import Lease, LeaseReleasedError, OutOfSlotsError, RadixCache
+from radixlm.radix_cache import (
+    LeaseReleasedError,
+    Namespace,
+    NoPinError,
+    NotCachedError,
+    OutOfSlotsError,
+    PinQuotaError,
+    RadixCache,
+)
+from radixlm.radix_cache.evict import POLICIES
 
-Path = tuple[str, tuple[int, ...]]
+from .pages import PinModel, Request, World
 
 # Few chunks, so that prompts share prefixes often and part inside a page as well as between pages.
-chunks = st.sampled_from([[0], [0, 0, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1, 1, 1]])
-token_lists = st.lists(chunks, min_size=1, max_size=4).map(lambda parts: list(chain(*parts)))
-namespaces = st.sampled_from(["", "", "b"])
+CHUNKS = ([0], [0, 0, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1, 1, 1])
+chunk_lists = st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=4)
+namespaces = st.sampled_from([Namespace(), Namespace(), Namespace(adapter="b")])
+names = st.sampled_from(["p", "q"])
+lifetimes = st.sampled_from([None, None, 5.0, 9.0])
+priorities = st.sampled_from([0, 0, 1, -1])
 picks = st.randoms(use_true_random=False)
 
 
-@dataclass(eq=False)
-class Request:
-    namespace: str
-    tokens: list[int]
-    lease: Lease
-
-    def path(self, length: int) -> Path:
-        return self.namespace, tuple(self.tokens[:length])
-
-
-@dataclass
-class World:
-    cache: RadixCache
-    page_size: int
-    tree: set[Path] = field(default_factory=set[Path])
-    memory: dict[int, Path] = field(default_factory=dict[int, Path])
-    running: list[Request] = field(default_factory=list[Request])
-
-    def matched(self, namespace: str, tokens: list[int]) -> int:
-        ends = range(self.page_size, len(tokens) + 1, self.page_size)
-        found = takewhile(lambda end: (namespace, tuple(tokens[:end])) in self.tree, ends)
-        return max(found, default=0)
-
-    def pages(self, request: Request, length: int) -> set[Path]:
-        """Return the path to the end of each whole page in the first `length` tokens."""
-        return {request.path(n) for n in range(self.page_size, length + 1, self.page_size)}
-
-    def locked(self) -> set[Path]:
-        return set[Path]().union(*(self.pages(r, r.lease.locked) for r in self.running))
-
-    def forget_evicted(self) -> int:
-        """Drop from the model what the cache dropped, none of it locked; return how many tokens."""
-        gone = {path for path in self.tree if not self.is_cached(path)}
-        assert not gone & self.locked()
-        self.tree -= gone
-        return len(gone) * self.page_size
-
-    def is_cached(self, path: Path) -> bool:
-        namespace, tokens = path
-        return self.cache.match_length(as_array(tokens), namespace=namespace) == len(tokens)
-
-
-def as_array(tokens: list[int] | tuple[int, ...]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+def as_array(tokens: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     return np.array(tokens, dtype=np.int32)
 
 
@@ -84,20 +47,41 @@ class CacheMachine(RuleBasedStateMachine):
     world: World
 
     @initialize(
-        num_slots=st.sampled_from([12, 24, 200]),
-        policy=st.sampled_from(["lru", "lfu", "fifo"]),
-        page_size=st.sampled_from([1, 4]),
+        size=st.sampled_from([12, 24, 200]),
+        policy=st.sampled_from(sorted(POLICIES)),
+        page_size=st.sampled_from([1, 4, 16]),
     )
-    def start(self, num_slots: int, policy: str, page_size: int) -> None:
-        cache = RadixCache(num_slots, policy=policy, page_size=page_size)
-        self.world = World(cache, page_size)
+    def start(self, size: int, policy: str, page_size: int) -> None:
+        repeat = 8 if page_size == 16 else 1
+        num_slots = size * repeat
+        cache = RadixCache(
+            num_slots, policy=policy, page_size=page_size, clock=lambda: self.world.now_s
+        )
+        self.world = World(cache, policy, page_size, repeat, num_slots // 2)
 
-    def begin(self, namespace: str, tokens: list[int], limit: int) -> Request:
+    def spell(self, chunks: list[list[int]]) -> list[int]:
+        return [token for chunk in chunks for token in chunk for _ in range(self.world.repeat)]
+
+    def begin(
+        self,
+        namespace: Namespace,
+        tokens: list[int],
+        limit: int,
+        priority: int,
+        ttl_s: float | None,
+    ) -> Request:
         world = self.world
-        expected = world.matched(namespace, tokens[:limit])
-        lease = world.cache.acquire(as_array(tokens), namespace=namespace, limit=limit)
-        assert lease.num_cached == lease.locked == len(lease) == expected
-        request = Request(namespace, tokens[:expected], lease)
+        paths = world.paths.along(namespace, tokens)
+        expected = world.matched(paths[:limit])
+        lease = world.cache.acquire(
+            as_array(tokens), namespace=namespace, limit=limit, priority=priority, ttl_s=ttl_s
+        )
+        length = len(expected) * world.page_size
+        assert lease.num_cached == lease.locked == len(lease) == length
+        for path in expected:
+            world.pages[path].hits += 1
+        life_s = inf if ttl_s is None else ttl_s
+        request = Request(namespace, tokens[:length], lease, paths[:length], priority, life_s)
         world.running.append(request)
         return request
 
@@ -111,28 +95,64 @@ class CacheMachine(RuleBasedStateMachine):
             return
         length = len(request.tokens)
         cache.extend(request.lease, len(tokens))
-        needed = max(0, len(tokens) - before.free)
-        assert world.forget_evicted() == -(-needed // world.page_size) * world.page_size
+        self.forget_evicted(max(0, len(tokens) - before.free))
         request.tokens += tokens
+        request.paths = world.paths.along(request.namespace, request.tokens)
         for position in range(length, len(request.tokens)):  # the forward pass
-            world.memory[int(request.lease.slots[position])] = request.path(position + 1)
+            world.memory[int(request.lease.slots[position])] = request.paths[position]
+
+    def forget_evicted(self, needed: int) -> None:
+        """Let the model evict too: what it foresees, or else what the cache says, none of it held.
+
+        The ranks of "fifo" and "slru" are those of whole nodes, which the model does not know.
+        """
+        world = self.world
+        if world.policy not in ("fifo", "slru"):
+            world.evict(needed)
+            return
+        gone = world.pages.keys() - world.cached().keys()
+        assert not gone & world.held()
+        assert len(gone) == -(-needed // world.page_size)
+        for path in gone:
+            del world.pages[path]
 
     def put(self, request: Request, length: int) -> None:
         world = self.world
         world.cache.commit(request.lease, as_array(request.tokens[:length]))
         assert request.lease.locked >= length // world.page_size * world.page_size
-        world.tree |= world.pages(request, length)
+        world.put(request.paths[:length])
 
     def end(self, request: Request) -> None:
-        self.world.running.remove(request)
-        self.world.cache.release(request.lease)
+        world = self.world
+        locked = world.ends(request.paths[: request.lease.locked])
+        world.running.remove(request)
+        world.cache.release(request.lease)
+        world.let_go(locked, request.priority, request.ttl_s)
         with pytest.raises(LeaseReleasedError):
-            self.world.cache.release(request.lease)
+            world.cache.release(request.lease)
 
-    @rule(tokens=token_lists, namespace=namespaces, copies=st.integers(1, 2), stay=st.booleans())
-    def serve(self, tokens: list[int], namespace: str, copies: int, stay: bool) -> None:
+    @rule(
+        chunks=chunk_lists,
+        namespace=namespaces,
+        copies=st.integers(1, 2),
+        stay=st.booleans(),
+        priority=priorities,
+        ttl_s=lifetimes,
+    )
+    def serve(
+        self,
+        chunks: list[list[int]],
+        namespace: Namespace,
+        copies: int,
+        stay: bool,
+        priority: int,
+        ttl_s: float | None,
+    ) -> None:
         """Serve one request, or two that compute the same tokens side by side."""
-        requests = [self.begin(namespace, tokens, len(tokens) - 1) for _ in range(copies)]
+        tokens = self.spell(chunks)
+        requests = [
+            self.begin(namespace, tokens, len(tokens) - 1, priority, ttl_s) for _ in range(copies)
+        ]
         for request in requests:
             self.grow(request, tokens[len(request.tokens) :])
         for request in requests:
@@ -140,20 +160,35 @@ class CacheMachine(RuleBasedStateMachine):
             if not stay:
                 self.end(request)
 
-    @rule(tokens=token_lists, namespace=namespaces, spare=st.integers(0, 2))
-    def acquire(self, tokens: list[int], namespace: str, spare: int) -> None:
-        self.begin(namespace, tokens, max(0, len(tokens) - spare))
+    @rule(
+        chunks=chunk_lists,
+        namespace=namespaces,
+        spare=st.integers(0, 2),
+        priority=priorities,
+        ttl_s=lifetimes,
+    )
+    def acquire(
+        self,
+        chunks: list[list[int]],
+        namespace: Namespace,
+        spare: int,
+        priority: int,
+        ttl_s: float | None,
+    ) -> None:
+        tokens = self.spell(chunks)
+        self.begin(namespace, tokens, max(0, len(tokens) - spare), priority, ttl_s)
 
     @precondition(lambda self: self.world.running)
-    @rule(pick=picks, tokens=token_lists)
-    def extend(self, pick: random.Random, tokens: list[int]) -> None:
-        self.grow(pick.choice(self.world.running), tokens)
+    @rule(pick=picks, chunks=chunk_lists)
+    def extend(self, pick: random.Random, chunks: list[list[int]]) -> None:
+        self.grow(pick.choice(self.world.running), self.spell(chunks))
 
     @precondition(lambda self: self.world.running)
     @rule(pick=picks)
     def commit(self, pick: random.Random) -> None:
         request = pick.choice(self.world.running)
-        self.put(request, pick.randint(0, len(request.tokens)))
+        length = len(request.tokens)
+        self.put(request, length if pick.random() < 0.7 else pick.randint(0, length))
 
     @precondition(lambda self: self.world.running)
     @rule(pick=picks)
@@ -162,6 +197,7 @@ class CacheMachine(RuleBasedStateMachine):
         length = pick.randint(request.lease.locked, len(request.tokens))
         self.world.cache.truncate(request.lease, length)
         del request.tokens[length:]
+        del request.paths[length:]
 
     @precondition(lambda self: self.world.running)
     @rule(pick=picks)
@@ -170,39 +206,104 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule()
     def flush(self) -> None:
-        freed = self.world.cache.flush()
-        assert self.world.forget_evicted() == freed
+        world = self.world
+        held = world.held()
+        freed = world.cache.flush()
+        assert freed == (len(world.pages) - len(held)) * world.page_size
+        world.pages = {path: page for path, page in world.pages.items() if path in held}
+
+    @rule(seconds=st.sampled_from([1.0, 5.0, 9.0]))
+    def wait(self, seconds: float) -> None:
+        self.world.now_s += seconds
+        self.world.sweep()
+
+    @rule(
+        name=names, chunks=chunk_lists, namespace=namespaces, priority=priorities, ttl_s=lifetimes
+    )
+    def pin(
+        self,
+        name: str,
+        chunks: list[list[int]],
+        namespace: Namespace,
+        priority: int,
+        ttl_s: float | None,
+    ) -> None:
+        world, tokens = self.world, self.spell(chunks)
+        pages = world.ends(world.paths.along(namespace, tokens))
+        old = world.pins.pop((namespace, name), None)
+        total = len(world.pinned().union(pages)) * world.page_size
+        wrong: type[Exception] | None = None
+        if not pages or not world.pages.keys() >= set(pages):
+            wrong = NotCachedError
+        elif total > world.quota:
+            wrong = PinQuotaError
+        if wrong is None:
+            found = world.cache.pin(
+                name, as_array(tokens), namespace=namespace, ttl_s=ttl_s, priority=priority
+            )
+            assert found.num_tokens == len(pages) * world.page_size
+            if old is not None:
+                world.let_go(old.pages, old.priority, 0.0)
+            until_s = inf if ttl_s is None else world.now_s + ttl_s
+            world.pins[namespace, name] = PinModel(pages, priority, until_s)
+            world.sweep()
+            return
+        with pytest.raises(wrong):
+            world.cache.pin(name, as_array(tokens), namespace=namespace)
+        if old is not None:
+            world.pins[namespace, name] = old
+
+    @rule(name=names, namespace=namespaces)
+    def unpin(self, name: str, namespace: Namespace) -> None:
+        world = self.world
+        pin = world.pins.pop((namespace, name), None)
+        if pin is None:
+            with pytest.raises(NoPinError):
+                world.cache.unpin(name, namespace=namespace)
+            return
+        world.cache.unpin(name, namespace=namespace)
+        world.let_go(pin.pages, pin.priority, 0.0)
+        world.sweep()
 
     @invariant()
     def the_structure_is_sound(self) -> None:
         self.world.cache.check()
 
     @invariant()
+    def the_cache_has_the_pages_of_the_model(self) -> None:
+        world = self.world
+        world.check()
+        pins = {(pin.namespace, pin.name) for pin in world.cache.pins()}
+        assert pins == world.pins.keys()
+
+    @invariant()
     def every_slot_holds_the_path_that_it_stands_for(self) -> None:
         for request in self.world.running:
             slots = request.lease.slots.tolist()
-            assert len(slots) == len(request.tokens)
-            for length, slot in enumerate(slots, start=1):
-                assert self.world.memory[slot] == request.path(length)
+            assert [self.world.memory[slot] for slot in slots] == request.paths
 
     @invariant()
     def every_slot_is_accounted_for(self) -> None:
         world = self.world
         private = sum(len(request.lease.private) for request in world.running)
-        locked = len(world.locked()) * world.page_size
-        in_tree = len(world.tree) * world.page_size
+        locked = len(world.held()) * world.page_size
+        in_tree = len(world.pages) * world.page_size
         usage = world.cache.usage()
         assert usage.cached == in_tree - locked
         assert usage.leased == locked + private
+        assert usage.pinned == len(world.pinned()) * world.page_size
         assert usage.free == usage.pool - in_tree - private
         assert world.cache.available == usage.free + usage.cached
 
 
-def test_the_cache_agrees_with_a_set_of_prefixes() -> None:
+@pytest.mark.parametrize(
+    "max_examples", [20, pytest.param(600, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_the_cache_agrees_with_a_dictionary_of_pages(max_examples: int) -> None:
     run_state_machine_as_test(
         CacheMachine,
         settings=settings(
-            max_examples=100,
+            max_examples=max_examples,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

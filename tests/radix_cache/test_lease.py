@@ -31,4 +31,4 @@ def test_a_lease_prints_what_it_holds() -> None:
     lease = cache.acquire(EMPTY, namespace="tenant")
     cache.extend(lease, 3)
     cache.commit(lease, np.array([1, 2], dtype=np.int32))
-    assert repr(lease) == "Lease('tenant', 2 locked, 1 private)"
+    assert repr(lease) == "Lease(tenant 'tenant': 2 locked, 1 private)"
