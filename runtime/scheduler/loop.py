@@ -77,12 +77,16 @@ class Loop:
     def run(self) -> None:
         """Turn until the desk says `Close`."""
         while not self._closed:
-            for message in self._end.receive(self._patience_ms()):
-                self._handle(message)
-            self._collect_grammars()
-            if self.scheduler.has_work:
-                self._step()
-            self._report()
+            self.turn()
+
+    def turn(self) -> None:
+        """Receive, compute one pass if there is work, and report."""
+        for message in self._end.receive(self._patience_ms()):
+            self._handle(message)
+        self._collect_grammars()
+        if self.scheduler.has_work:
+            self._step()
+        self._report()
 
     def _report(self) -> None:
         """Send what happened; when nothing did, an empty message now and then as a sign of life."""

@@ -7,7 +7,9 @@
 // work, and a pass then takes many times as long.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,8 +23,12 @@
 #define PAUSE asm volatile("" ::: "memory")
 #endif
 
-constexpr int SPINS_BEFORE_YIELD = 2000;  // some 50 µs: a piece takes less
+constexpr int SPINS_BEFORE_YIELD = 20000;  // some 500 µs: a piece takes less
 constexpr int SPINS_BEFORE_SLEEP = 500;   // some 15 µs: waking costs as much, and spinning takes a core
+
+constexpr int64_t MOST_PASSES_ALONE = 256;
+
+using Clock = std::chrono::steady_clock;
 
 struct alignas(64) Phase {
   std::atomic<int64_t> claimed{0}, done{0};
@@ -39,7 +45,13 @@ class Member {
   template <class Work>
   void each(int64_t pieces, const Work& work);
 
+  // How long it had nothing to do but wait for pieces of others.
+  Clock::duration waited() const { return waited_; }
+
  private:
+  void wait(const Phase& phase, int64_t pieces);
+
+  Clock::duration waited_{};
   Job& job_;
   size_t phase_ = 0;
 };
@@ -48,9 +60,11 @@ class Job {
  public:
   Job(size_t phases, std::function<void(Member&)> body) : phases_(phases), body_(std::move(body)) {}
 
-  void run() {
+  // Returns how long this thread waited for others.
+  Clock::duration run() {
     Member member(*this);
     body_(member);
+    return member.waited();
   }
 
  private:
@@ -66,10 +80,16 @@ void Member::each(int64_t pieces, const Work& work) {
     work(piece);
     phase.done.fetch_add(1, std::memory_order_release);
   }
+  if (phase.done.load(std::memory_order_acquire) < pieces) wait(phase, pieces);
+}
+
+inline void Member::wait(const Phase& phase, int64_t pieces) {
+  const Clock::time_point since = Clock::now();
   for (int spins = 0; phase.done.load(std::memory_order_acquire) < pieces; ++spins) {
     PAUSE;
     if (spins > SPINS_BEFORE_YIELD) std::this_thread::yield();
   }
+  waited_ += Clock::now() - since;
 }
 
 class Team {
@@ -87,13 +107,25 @@ class Team {
   // Runs the job's body on this thread and on the helpers that come. A helper may still be on its
   // way through the phases, all done, after this returns: the body may read only what the job owns
   // until it has claimed a piece.
+  //
+  // When more than half of a job was waiting for helpers, they cost more than they do: the next
+  // jobs go without them, twice as many each time that this happens again.
   void run(std::shared_ptr<Job> job) {
+    if (alone_ > 0) {
+      --alone_;
+      job->run();
+      return;
+    }
     {
       std::lock_guard lock(mutex_);
       job_ = job;
     }
     announce();
-    job->run();
+    const Clock::time_point since = Clock::now();
+    const Clock::duration waited = job->run();
+    const bool late = waited * 2 > Clock::now() - since;
+    penalty_ = late ? std::min(penalty_ * 2, MOST_PASSES_ALONE) : std::max<int64_t>(penalty_ / 2, 4);
+    if (late) alone_ = penalty_;
   }
 
  private:
@@ -116,6 +148,8 @@ class Team {
     }
   }
 
+  int64_t alone_ = 0;    // jobs still to run without helpers
+  int64_t penalty_ = 4;  // how many the next late job adds, halved
   std::mutex mutex_;
   std::shared_ptr<Job> job_;
   std::atomic<uint64_t> epoch_{0};

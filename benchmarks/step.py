@@ -1,0 +1,104 @@
+"""What a step of the scheduler costs besides the model's forward pass.
+
+The real loop, scheduler, cache, sampler and messages; the model is replaced by a tensor of logits.
+
+    python benchmarks/step.py [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from typing import Any, cast
+
+import torch
+
+from radixlm.constrained.compiler import GrammarCompiler
+from radixlm.runtime.config import CacheConfig, EngineConfig
+from radixlm.runtime.engine.runner import Runner
+from radixlm.runtime.engine.sampler import Sampler
+from radixlm.runtime.ipc import SchedulerEnd
+from radixlm.runtime.messages import Progress, Submit
+from radixlm.runtime.request import RequestId, SamplingParams
+from radixlm.runtime.scheduler.loop import Loop
+
+VOCAB, PROMPT, STEPS = 4096, 64, 200
+
+
+class NoModel:
+    """Answers every pass with the same logits."""
+
+    vocab_size, context_length, num_slots = VOCAB, 4096, 1 << 18
+
+    def __init__(self) -> None:
+        self.sampler = Sampler()
+        self.device = torch.device("cpu")
+        self._logits = torch.randn(1 << 10, VOCAB)
+        self.forward_s = 0.0
+
+    def forward(self, rows: Any) -> torch.Tensor:
+        return self._logits[: sum(len(row.tokens) - row.logits_from for row in rows)]
+
+
+class NoDesk:
+    """Encodes what it is told and drops it."""
+
+    def __init__(self) -> None:
+        self.inbox: list[Submit] = []
+
+    def receive(self, timeout_ms: int) -> list[Submit]:
+        messages, self.inbox = self.inbox, []
+        return messages
+
+    def send(self, message: Progress) -> None:
+        from radixlm.runtime.ipc import _encoder
+
+        _encoder.encode(message)
+
+
+def measure(batch: int, sampling: SamplingParams) -> float:
+    """Return the microseconds of a decoding step of `batch` sequences, the median of many."""
+    desk = NoDesk()
+    config = EngineConfig(cache=CacheConfig(max_total_tokens=NoModel.num_slots))
+    loop = Loop(
+        config,
+        cast(Runner, NoModel()),
+        cast(GrammarCompiler, None),
+        cast(SchedulerEnd, desk),
+    )
+    for index in range(batch):
+        tokens = [(index * 31 + i) % VOCAB for i in range(PROMPT)]
+        desk.inbox.append(
+            Submit(rid=RequestId(str(index)), tokens=tokens, sampling=sampling, seed=index)
+        )
+    times: list[float] = []
+    for _ in range(STEPS):
+        start = time.perf_counter()
+        loop.turn()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[STEPS // 4 :]) * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    kinds = {
+        "greedy": SamplingParams(temperature=0, max_new_tokens=STEPS + 1),
+        "sampled": SamplingParams(temperature=0.8, max_new_tokens=STEPS + 1),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for kind, sampling in kinds.items():
+        found[kind] = {}
+        for batch in (1, 8, 32, 256):
+            found[kind][str(batch)] = round(measure(batch, sampling), 1)
+            print(f"{kind:8} batch {batch:4}: {found[kind][str(batch)]:8.1f} µs a step")
+    if options.json:
+        print(json.dumps({"step_us": found, "allowed_us_at_256": 150 + 2 * 256}))
+
+
+if __name__ == "__main__":
+    main()
