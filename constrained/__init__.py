@@ -1,17 +1,24 @@
 """Constrained decoding: a spec of what text may be generated, compiled to token masks.
 
-    spec.py       what a user asks for: regex, EBNF, JSON Schema, any JSON object, choices
+    spec.py       what a user asks for: regex, EBNF, GBNF, Lark, JSON Schema, any JSON object, choices
+    compile.py    one spec to a grammar and its contract
     compiler.py   specs to grammars, on worker threads, each compiled once
     grammar.py    the protocols: a `Grammar` makes `Matcher`s, which fill masks and accept tokens
+    contract.py   what is enforced, checked, refused of a schema; check.py validates documents
+    plan.py       schemas to core schemas: normal/ rewrites, references.py, formats.py, regexes.py
+    auto_backend.py  llguidance_backend.py  xgrammar_backend.py
+    schema.py     core schemas to xgrammar's EBNF (with objects.py, strings.py, numbers.py, ebnf.py)
+    pattern.py    regexes to EBNF; automaton.py: are they empty, finite, what is their opposite
     bitmask.py    packed masks, and how they are applied to logits
-    schema.py     JSON Schema to EBNF (with keywords.py, objects.py, strings.py, numbers.py);
-    pattern.py regexes to EBNF errors.py     what can be wrong
+    errors.py     what can be wrong
 
 Importing the package imports neither torch nor a back end: take what needs them from its module.
 """
 
 from __future__ import annotations
 
+from .compile import Compiled, compile
+from .contract import Contract, Failure, Finding, Status
 from .errors import (
     GrammarError,
     LimitError,
@@ -22,10 +29,16 @@ from .errors import (
 from .spec import GrammarSpec
 
 __all__ = [
+    "Compiled",
+    "Contract",
+    "Failure",
+    "Finding",
     "GrammarError",
     "GrammarSpec",
     "LimitError",
     "MalformedError",
+    "Status",
     "UnsatisfiableError",
     "UnsupportedError",
+    "compile",
 ]

@@ -19,7 +19,11 @@ from .vocab import Vocabulary
 __all__ = ["BACKENDS", "GrammarCompiler"]
 
 # name: the module whose `Compiler(vocabulary).compile(spec)` serves it, imported on first use
-BACKENDS = {"xgrammar": ".xgrammar_backend"}
+BACKENDS = {
+    "auto": ".auto_backend",
+    "llguidance": ".llguidance_backend",
+    "xgrammar": ".xgrammar_backend",
+}
 
 
 class Backend(Protocol):
@@ -63,14 +67,14 @@ class GrammarCompiler:
         num_workers: int = 1,
         max_queued: int = 256,
         timeout_s: float = 30.0,
-        backend: str = "xgrammar",
+        backend: str = "auto",
     ) -> None:
         """Start the workers.
 
         Args:
             vocabulary: what the masks are over.
             max_cached: how many finished specs are kept.
-            num_workers: threads that compile; xgrammar lets go of the GIL, so they run beside the
+            num_workers: threads that compile; the back ends let go of the GIL: they run beside the
                 scheduler.
             max_queued: how many specs may wait or be in the works.
             timeout_s: after this a spec's future fails.

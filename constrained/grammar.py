@@ -6,6 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from .contract import Contract, Failure
 from .spec import GrammarSpec
 
 __all__ = ["Grammar", "Matcher"]
@@ -19,6 +20,19 @@ class Grammar(Protocol):
         """What was compiled."""
         ...
 
+    @property
+    def contract(self) -> Contract:
+        """What is promised of each keyword of a schema; empty for the other kinds."""
+        ...
+
+    def check(self, text: str) -> list[Failure]:
+        """Return what is wrong with a closed document, as far as the mask has left it open.
+
+        Always empty where `contract.is_enforced`, in mode "strict" therefore. Cost: a validation of
+        the document, in Python.
+        """
+        ...
+
     def matcher(self) -> Matcher:
         """Start a new match at the beginning of the text. Cheap: no copy of the grammar."""
         ...
@@ -28,7 +42,7 @@ class Matcher(Protocol):
     """One request's position in a grammar. Not thread-safe: one thread at a time."""
 
     def fill(self, mask: Tensor, row: int) -> None:
-        """Write which tokens may come next.
+        """Write which tokens may come next, or raise `LimitError` where that costs too much.
 
         Args:
             mask: [batch, ceil(vocab / 32)] i32 on the CPU; bit `t % 32` of word `t // 32` becomes

@@ -14,9 +14,10 @@ import msgspec
 
 from .errors import GrammarError, LimitError, MalformedError
 
-__all__ = ["MAX_CHOICES", "MAX_SCHEMA_DEPTH", "MAX_SOURCE_BYTES", "GrammarSpec", "Kind"]
+__all__ = ["MAX_CHOICES", "MAX_SCHEMA_DEPTH", "MAX_SOURCE_BYTES", "GrammarSpec", "Kind", "Mode"]
 
-Kind = Literal["regex", "ebnf", "json_schema", "json_object", "choices"]
+Kind = Literal["regex", "ebnf", "gbnf", "lark", "json_schema", "json_object", "choices"]
+Mode = Literal["strict", "best_effort"]
 
 MAX_SOURCE_BYTES = 256 * 1024  # UTF-8; xgrammar takes 3 s for a literal of this size
 MAX_CHOICES = 10_000  # 0.3 s to compile
@@ -34,6 +35,7 @@ class GrammarSpec(msgspec.Struct, frozen=True):
 
     kind: Kind
     source: str  # the pattern, the grammar, or JSON text: a schema, a list of choices; else ""
+    mode: Mode = "strict"  # of a schema: whether keywords may be left to `Grammar.check`
 
     @classmethod
     def regex(cls, pattern: str) -> Self:
@@ -46,13 +48,28 @@ class GrammarSpec(msgspec.Struct, frozen=True):
         return cls("ebnf", text).checked()
 
     @classmethod
-    def json_schema(cls, schema: Mapping[str, Any] | bool | str | type) -> Self:
-        """A JSON document valid under `schema`; `schema.py` says which keywords and which layout.
+    def gbnf(cls, text: str) -> Self:
+        """Text derived from the rule `root` of a grammar in llama.cpp's GBNF."""
+        return cls("gbnf", text).checked()
+
+    @classmethod
+    def lark(cls, text: str) -> Self:
+        """Text derived from the rule `start` of a grammar in llguidance's Lark."""
+        return cls("lark", text).checked()
+
+    @classmethod
+    def json_schema(
+        cls, schema: Mapping[str, Any] | bool | str | type, *, mode: Mode = "strict"
+    ) -> Self:
+        """A JSON document valid under `schema`, without white space; docs/structured-output.md.
 
         Args:
             schema: a dict, JSON text, a pydantic model, or any type that pydantic can describe (a
                 dataclass, a TypedDict, `list[int]`). Key order is kept: it is the order in which
-                properties are generated. SGLang's `"$$ANY$$"` means `json_object()`.
+                properties are generated. SGLang's `"$$ANY$$"` means `json_object()`. The objects
+                of a type have its fields and no others, unless the type says otherwise.
+            mode: "strict" refuses what the mask cannot enforce; "best_effort" leaves it to
+                `Grammar.check`, where that can tell.
         """
         if schema == ANY_JSON:
             return cls.json_object()
@@ -64,11 +81,11 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                 raise MalformedError(
                     f"the schema is not JSON: {error}", kind="json_schema"
                 ) from error
-        return cls("json_schema", schema).checked()
+        return cls("json_schema", schema, mode).checked()
 
     @classmethod
     def json_object(cls) -> Self:
-        """Any JSON object, laid out like `json.dumps`."""
+        """Any JSON object, without white space."""
         return cls("json_object", "")
 
     @classmethod
@@ -93,12 +110,14 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                         kind=self.kind,
                         pointer="",
                     )
-                canonical = type(self)(self.kind, json.dumps(document, ensure_ascii=False))
+                canonical = type(self)(
+                    self.kind, json.dumps(document, ensure_ascii=False), self.mode
+                )
                 canonical._check_text()  # an escape may have hidden a lone surrogate
                 return canonical
             case "choices":
                 _check_choices(parse_json(self.source, kind=self.kind))
-            case "regex" | "ebnf" | "json_object":
+            case "regex" | "ebnf" | "gbnf" | "lark" | "json_object":
                 pass
         return self
 
@@ -204,10 +223,27 @@ def _describe(type_: Any) -> Any:
     from pydantic.errors import PydanticUserError
 
     try:
-        return TypeAdapter(type_).json_schema()
+        return _closed(TypeAdapter(type_).json_schema())
     except (PydanticUserError, TypeError) as error:
         raise MalformedError(
             f"pydantic cannot describe {type_!r}: {error}",
             kind="json_schema",
             hint="Give a dict, JSON text, a pydantic model, a dataclass or a TypedDict.",
         ) from error
+
+
+def _closed(schema: Any) -> Any:
+    """Close the objects with named properties: a type has no more fields than it names."""
+    if isinstance(schema, dict):
+        inner = {
+            key: {name: _closed(part) for name, part in value.items()}
+            if key in ("properties", "$defs")
+            else value
+            if key in ("default", "const", "enum", "examples")
+            else _closed(value)
+            for key, value in schema.items()
+        }
+        if schema.get("type") == "object" and "properties" in schema:
+            inner.setdefault("additionalProperties", False)
+        return inner
+    return [_closed(part) for part in schema] if isinstance(schema, list) else schema

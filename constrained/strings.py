@@ -1,4 +1,4 @@
-"""JSON strings as EBNF: one spelling for each text; by length, pattern, format, or all but some.
+"""JSON strings as EBNF: one spelling for each text; by length, by pattern, or all but some.
 
 Each character has exactly one spelling, that of `json.dumps(..., ensure_ascii=False)`: itself, a
 short escape where JSON has one (`\\"`, `\\n`), or `\\u00XX` for the other control characters. So
@@ -26,10 +26,9 @@ from .ebnf import (
     one_of,
     repeated,
 )
-from .errors import UnsupportedError
 from .pattern import lower_pattern
 
-__all__ = ["FORMATS", "Strings", "format_pattern", "json_text", "string_like"]
+__all__ = ["Strings", "json_text", "string_like"]
 
 QUOTE = literal('"')
 ESCAPED = charset([(0, 0x1F), (ord('"'), ord('"')), (ord("\\"), ord("\\"))])
@@ -41,8 +40,8 @@ MAX_UNROLLED = 128
 
 
 def json_text(value: object) -> str:
-    """Return the one JSON text that stands for a value: `json.dumps` with its own separators."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    """Return the one JSON text that stands for a value, without white space."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class JsonSpelling:
@@ -134,64 +133,3 @@ def _parts(chars: Charset) -> tuple[Charset, list[str]]:
     escaped = complement(charset([*complement(chars), *PLAIN]))
     codes = [code for low, high in escaped for code in range(low, high + 1)]
     return plain, [literal(json_text(chr(code))[1:-1]) for code in codes]
-
-
-_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
-_H16 = "[0-9a-fA-F]{1,4}"
-_IPV6 = "|".join(
-    [rf"(?:{_H16}:){{7}}{_H16}", rf"(?:{_H16}:){{6}}{_IPV4}"]
-    + [
-        rf"(?:{_H16}(?::{_H16}){{0,{before - 1}}})?::(?:{_H16}(?::{_H16}){{0,{6 - before}}})?"
-        if before
-        else rf"::(?:{_H16}(?::{_H16}){{0,6}})?"
-        for before in range(7)
-    ]
-)
-_YEAR = r"(?:\d{3}[1-9]|\d\d[1-9]0|\d[1-9]00|[1-9]000)"
-_LEAP_YEAR = r"(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
-_DATE = (
-    rf"(?:{_YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
-    r"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
-    rf"|{_LEAP_YEAR}-02-29)"
-)
-_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
-_TIME = rf"{_CLOCK}:[0-5]\d(?:\.\d{{1,6}})?(?:Z|[+-]{_CLOCK})"
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,29}[A-Za-z0-9])?"
-_HOST = rf"{_LABEL}(?:\.{_LABEL}){{0,5}}"
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,20}"
-_PATH = r"[A-Za-z0-9._~!$&'()*+,;=:@/-]*"
-_DURATION_TIME = r"T(?:\d+H(?:\d+M(?:\d+S)?)?|\d+M(?:\d+S)?|\d+S)"
-
-# Each pattern gives less than the format allows, never more: every match is valid under RFC 3339,
-# 5321, 3986, ...
-FORMATS = {
-    "date": _DATE,
-    "time": _TIME,
-    "date-time": rf"{_DATE}T{_TIME}",
-    "duration": (
-        rf"P(?:\d+W|(?:\d+Y(?:\d+M(?:\d+D)?)?|\d+M(?:\d+D)?|\d+D)(?:{_DURATION_TIME})?|{_DURATION_TIME})"
-    ),
-    "email": rf"{_ATOM}(?:\.{_ATOM}){{0,2}}@{_LABEL}(?:\.{_LABEL}){{1,5}}",
-    "hostname": _HOST,
-    "ipv4": _IPV4,
-    "ipv6": _IPV6,
-    "uri": rf"[a-z][a-z0-9+.-]{{0,9}}://{_HOST}(?::[1-9]\d{{0,3}})?(?:/{_PATH})?(?:\?{_PATH})?(?:#{_PATH})?",
-    "uuid": r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",
-}
-
-
-def format_pattern(name: str, *, pointer: str) -> str:
-    """Return the pattern of a format.
-
-    Raises:
-        UnsupportedError: the name is not in `FORMATS`.
-    """
-    if name not in FORMATS:
-        raise UnsupportedError(
-            f"format {name!r} is not enforced; these are: {', '.join(FORMATS)}",
-            kind="json_schema",
-            pointer=pointer,
-            hint="Write the form as a pattern, or move the word to the description.",
-        )
-    return FORMATS[name]

@@ -23,9 +23,12 @@ import xgrammar
 from torch import Tensor
 
 from .bitmask import allocate_bitmask
+from .check import Check
+from .contract import Contract, Failure
 from .ebnf import alternation, literal
-from .errors import LimitError, MalformedError, UnsatisfiableError
+from .errors import LimitError, MalformedError, UnsatisfiableError, UnsupportedError
 from .pattern import lower_pattern
+from .plan import compile_json
 from .schema import lower_schema
 from .spec import GrammarSpec, parse_json
 from .vocab import Vocabulary
@@ -55,9 +58,20 @@ class Compiler:
             GrammarError: see its tree.
         """
         try:
-            text = _ebnf(spec)
+            if spec.kind in ("json_schema", "json_object"):
+                return compile_json(
+                    spec,
+                    lambda plan: self._grammar(
+                        spec, lower_schema(plan.core), plan.contract, plan.check
+                    ),
+                )
+            return self._grammar(spec, _ebnf(spec), Contract(), None)
         except RecursionError as error:
             raise LimitError("the source nests or refers too deep", kind=spec.kind) from error
+
+    def _grammar(
+        self, spec: GrammarSpec, text: str, contract: Contract, check: Check | None
+    ) -> Grammar:
         try:
             grammar = xgrammar.Grammar.from_ebnf(text)
         except (RuntimeError, ValueError) as error:
@@ -67,7 +81,7 @@ class Compiler:
             compiled = self._compiler.compile_grammar(grammar)
         except (RuntimeError, ValueError) as error:
             raise LimitError(_message(error), kind=spec.kind) from error
-        result = Grammar(spec, compiled, self._ids)
+        result = Grammar(spec, contract, check, compiled, self._ids)
         mask = allocate_bitmask(1, self._ids.vocabulary.size)
         result.matcher().fill(mask, 0)
         if not mask.any():
@@ -96,14 +110,27 @@ class _Ids:
 class Grammar:
     """A compiled grammar; see the protocol."""
 
-    def __init__(self, spec: GrammarSpec, compiled: xgrammar.CompiledGrammar, ids: _Ids) -> None:
+    def __init__(
+        self,
+        spec: GrammarSpec,
+        contract: Contract,
+        check: Check | None,
+        compiled: xgrammar.CompiledGrammar,
+        ids: _Ids,
+    ) -> None:
         self.spec = spec
+        self.contract = contract
+        self._check = check
         self._compiled = compiled
         self._ids = ids
 
     def matcher(self) -> Matcher:
         """Start a new match at the beginning of the text."""
         return Matcher(xgrammar.GrammarMatcher(self._compiled), self._ids, 0)
+
+    def check(self, text: str) -> list[Failure]:
+        """Return what is wrong with a closed document."""
+        return [] if self._check is None else self._check.failures(text)
 
 
 class Matcher:
@@ -176,15 +203,17 @@ def _ebnf(spec: GrammarSpec) -> str:
     match spec.kind:
         case "regex":
             return f"root ::= {lower_pattern(spec.source)}"
-        case "ebnf":
+        case "ebnf" | "gbnf":  # xgrammar's form has grown out of llama.cpp's
             return spec.source
-        case "json_schema":
-            return lower_schema(parse_json(spec.source, kind=spec.kind))
-        case "json_object":
-            return lower_schema({"type": "object"})
         case "choices":
             options = parse_json(spec.source, kind=spec.kind)
             return f"root ::= {alternation([literal(option) for option in options])}"
+        case _:
+            raise UnsupportedError(
+                f"xgrammar does not read {spec.kind}",
+                kind=spec.kind,
+                hint="Leave the back end to auto, or write the grammar as EBNF.",
+            )
 
 
 def _check_productive(grammar: dict[str, Any], spec: GrammarSpec) -> None:

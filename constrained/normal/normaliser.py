@@ -1,0 +1,276 @@
+"""JSON Schema, any draft from 4 on, rewritten as a core schema that back ends enforce exactly."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..contract import Contract, Finding, Status
+from ..errors import LimitError, UnsupportedError
+from ..formats import UNKNOWABLE
+from ..keywords import KIND, TYPES, escape, malformed
+from ..references import Place, root_place
+from . import alternatives
+from .arrays import ARRAY, array
+from .form import Core, all_of, any_of, values
+from .inhabited import without_empty
+from .negation import negated
+from .objects import DEPENDENCIES, OBJECT, dependencies, object_
+from .values import NUMBER, STRING, is_annotation, number, string
+
+__all__ = ["Normal", "normalise"]
+
+MAX_SCHEMAS = 20_000  # core schemas that one document may be rewritten to
+
+COMBINATORS = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if")
+GROUPS = {"string": STRING, "number": NUMBER, "array": ARRAY, "object": OBJECT}
+GROUP_OF = {keyword: group for group, keywords in GROUPS.items() for keyword in keywords}
+KNOWN = frozenset((*COMBINATORS, *GROUP_OF, *DEPENDENCIES, "type", "enum", "const", "then", "else"))
+SILENT = frozenset({"then", "else", "minContains", "maxContains", "additionalItems"})
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """A core schema and what it keeps of the document."""
+
+    core: Core  # with its `$defs`
+    contract: Contract
+
+
+def normalise(document: Any, *, exclude: bool = True) -> Normal:
+    """Rewrite a schema.
+
+    Args:
+        document: parsed JSON, at most `spec.MAX_SCHEMA_DEPTH` levels deep.
+        exclude: write out opposites (`not`, `oneOf`, `if`); else they are left to the check, which
+            keeps the core schema near the size of the document.
+
+    Raises:
+        GrammarError: a keyword is not well-formed, a reference leads outside, the rewrite grows
+            beyond `MAX_SCHEMAS`.
+    """
+    walk = Normaliser(exclude=exclude)
+    core = walk.positive(root_place(document))
+    core, definitions = without_empty(core, walk.definitions)
+    if isinstance(core, dict) and definitions:
+        core = {**core, "$defs": definitions}
+    return Normal(core, Contract.joined(walk.findings))
+
+
+class Normaliser:
+    """One walk; see `form.Walk`."""
+
+    def __init__(self, *, exclude: bool) -> None:
+        self._exclude = exclude
+        self.definitions: dict[str, Core] = {}
+        self.findings: list[Finding] = []
+        self._names: dict[tuple[int, bool], str] = {}
+        self._written: dict[tuple[int, bool], tuple[Core, bool, Any]] = {}  # schema: core, is exact
+        self._count = 0
+        self._depth = 0  # of negation
+        self._inexact = 0  # opposites written as more than they are
+
+    def positive(self, place: Place) -> Core:
+        """Write what every valid value satisfies."""
+        if isinstance(place.schema, bool):
+            return place.schema
+        return self._once(place, is_positive=True)
+
+    def negative(self, place: Place) -> Core:
+        """Write what every invalid value satisfies."""
+        if isinstance(place.schema, bool):
+            return not place.schema
+        self._depth += 1
+        try:
+            if self._exclude:
+                return self._once(place, is_positive=False)
+            self.check(place, "", "its opposite makes the grammar too large")
+            return True
+        finally:
+            self._depth -= 1
+
+    def check(self, place: Place, keyword: str, reason: str, hint: str = "") -> None:
+        """Note that a keyword is left to the check of the closed document."""
+        at = f"{place.at}/{escape(keyword)}" if keyword else place.at
+        self.findings.append(Finding(at, Status.CHECKED, reason, hint))
+        self._inexact += self._depth > 0
+
+    def named(self, place: Place, *, is_positive: bool) -> Core:
+        """Return a reference to a schema's core, which may be recursive."""
+        if isinstance(place.schema, bool):
+            return place.schema == is_positive
+        key = (id(place.schema), is_positive)
+        if key not in self._names:
+            name = self._names[key] = f"s{len(self._names)}"
+            write = self.positive if is_positive else self.negative
+            self.definitions[name] = write(place)
+        return {"$ref": f"#/$defs/{self._names[key]}"}
+
+    def _once(self, place: Place, *, is_positive: bool) -> Core:
+        """Write a schema, or return what was written for it before."""
+        key = (id(place.schema), is_positive)
+        if key in self._written:
+            core, is_exact, _ = self._written[key]
+            self._inexact += not is_exact and self._depth > 0
+            return core
+        self._enter(place)
+        before = len(self.findings), self._inexact
+        if is_positive:
+            core = self._write(place)
+        else:
+            for keyword in place.keywords:
+                self._find(place, keyword)
+            core = negated(self, place)
+        checked = any(f.status is Status.CHECKED for f in self.findings[before[0] :])
+        is_exact = not checked and self._inexact == before[1]
+        self._written[key] = core, is_exact, place.schema  # the schema, so that its id stays its own
+        return core
+
+    def _write(self, place: Place) -> Core:
+        parts: list[Core] = []
+        base: dict[str, Any] = {}
+        groups: set[str] = set()
+        for keyword in place.keywords:
+            self._find(place, keyword)
+            group = GROUP_OF.get(keyword)
+            if keyword in ("type", "enum", "const"):
+                base[keyword] = self._plain(place, keyword)
+            elif group is not None and group not in groups:
+                groups.add(group)
+                parts.append(self._group(group, place))
+            elif keyword in COMBINATORS:
+                parts.append(self._combined(place, keyword))
+            elif keyword in DEPENDENCIES and "dependencies" not in groups:
+                groups.add("dependencies")
+                parts += dependencies(self, place)
+        return _merged(base, parts)
+
+    def _enter(self, place: Place) -> None:
+        if not isinstance(place.schema, Mapping):
+            raise malformed(place.at, "a schema", "an object or a boolean", place.schema)
+        self._count += 1
+        if self._count > MAX_SCHEMAS:
+            raise LimitError(
+                f"the schema unfolds to more than {MAX_SCHEMAS:,} schemas",
+                kind=KIND,
+                pointer=place.at,
+                hint="Use fewer oneOf, not and if inside each other.",
+            )
+
+    def _find(self, place: Place, keyword: str) -> None:
+        """Note a keyword as enforced; what is found later to be less is noted again."""
+        at = f"{place.at}/{escape(keyword)}"
+        if keyword not in KNOWN:
+            _refuse_slip(keyword, at)
+        elif keyword == "format" and place.keywords[keyword] in UNKNOWABLE:
+            reason = "it needs tables of Unicode that are not here"
+            self.findings.append(
+                Finding(at, Status.REFUSED, reason, "Use its ASCII form, or a pattern.")
+            )
+        elif keyword == "format" and is_annotation(place, keyword):
+            pass
+        elif keyword not in SILENT or place.keywords.get("if") is not None:
+            self.findings.append(Finding(at, Status.ENFORCED))
+
+    def _plain(self, place: Place, keyword: str) -> Any:
+        value = place.keywords[keyword]
+        if keyword == "type":
+            types = value if isinstance(value, list) else [value]
+            if not types or not all(type_ in TYPES for type_ in types):
+                allowed = f"one or more of {', '.join(TYPES)}"
+                raise malformed(f"{place.at}/type", "type", allowed, value)
+        values(place)
+        return value
+
+    def _group(self, group: str, place: Place) -> Core:
+        match group:
+            case "string":
+                return string(self, place)
+            case "number":
+                return number(self, place)
+            case "array":
+                return array(self, place)
+            case _:
+                return object_(self, place)
+
+    def _combined(self, place: Place, keyword: str) -> Core:
+        match keyword:
+            case "$ref" | "$dynamicRef" | "$recursiveRef":
+                return self._reference(place, keyword)
+            case "allOf":
+                return all_of([self.positive(p) for p in alternatives.branches(place, keyword)])
+            case "anyOf":
+                return any_of([self.positive(p) for p in alternatives.branches(place, keyword)])
+        before = self._inexact
+        match keyword:
+            case "oneOf":
+                core = alternatives.one_of(self, place)
+            case "not":
+                core = self.negative(place.child("not"))
+            case _:
+                core = alternatives.conditional(self, place)
+        if self._inexact != before:
+            self.check(
+                place,
+                keyword,
+                "the opposite of a schema in it is no grammar",
+                "List what is allowed, by anyOf of schemas that name their type or a const.",
+            )
+        return core
+
+    def _reference(self, place: Place, keyword: str) -> Core:
+        target = place.target(keyword)
+        if keyword != "$ref" and self._is_moved(place, target):
+            self.check(place, keyword, "what it means depends on how it is reached", "Use $ref.")
+            return True
+        return self.named(target, is_positive=True)
+
+    def _is_moved(self, place: Place, target: Place) -> bool:
+        """Whether a dynamic reference could lead to another schema than the one found here."""
+        anchors = place.document.count("$dynamicAnchor") + place.document.count("$recursiveAnchor")
+        return anchors > 1
+
+
+def _merged(base: dict[str, Any], parts: list[Core]) -> Core:
+    """Join the parts that are plain into one schema, so that few conjunctions are left."""
+    plain = dict(base)
+    rest: list[Core] = []
+    for part in all_parts(parts):
+        if part is False:
+            return False
+        if part is True:
+            continue
+        assert isinstance(part, dict)
+        if {"$ref", "anyOf", "allOf"} & part.keys() or plain.keys() & part.keys():
+            rest.append(part)
+        elif rest and "properties" in part:  # the order of properties is the order written
+            rest.append(part)
+        else:
+            plain.update(part)
+    return all_of([plain, *rest])
+
+
+def all_parts(parts: list[Core]) -> list[Core]:
+    """Return parts with conjunctions among them opened."""
+    opened: list[Core] = []
+    for part in parts:
+        if isinstance(part, dict) and part.keys() == {"allOf"}:
+            opened.extend(part["allOf"])
+        else:
+            opened.append(part)
+    return opened
+
+
+def _refuse_slip(keyword: str, at: str) -> None:
+    """Refuse a keyword that is one of JSON Schema's in other letters; others are annotations."""
+    plain = keyword.replace("_", "").replace("-", "").lower()
+    meant = [known for known in KNOWN if known.lower() == plain]
+    if meant and keyword[0].isalpha():  # `_format` is how some take a keyword out
+        raise UnsupportedError(
+            f"{keyword!r} is not a keyword that is known",
+            kind=KIND,
+            pointer=at,
+            hint=f"Did you mean {difflib.get_close_matches(keyword, meant, 1, 0)[0]}?",
+        )

@@ -1,0 +1,185 @@
+"""Keywords of strings and numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+from ..formats import FORMATS, MAX_LENGTHS, NOT_REGULAR, UNKNOWABLE
+from ..keywords import malformed
+from ..regexes import plain_spaces, refused_construct
+from ..references import Place
+from .complement import complement_pattern
+from .form import Core, Walk, all_of, any_of, bound, count
+
+__all__ = ["NUMBER", "STRING", "no_number", "no_string", "number", "string"]
+
+STRING = ("minLength", "maxLength", "pattern", "format")
+NUMBER = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+
+MAX_LENGTH = 1 << 20  # longer bounds are not counted
+MAX_EXACT = 1 << 53  # integers up to here are doubles
+
+
+def string(walk: Walk, place: Place) -> Core:
+    """Write the bounds, the pattern and the format of strings."""
+    first: dict[str, Any] = {}
+    for keyword in ("minLength", "maxLength"):
+        if (length := _length(walk, place, keyword)) is not None:
+            first[keyword] = length
+    parts: list[Core] = [first]
+    for keyword in ("pattern", "format"):
+        if (pattern := _pattern(walk, place, keyword)) is not None:
+            parts.append({"pattern": pattern})
+    if (most := MAX_LENGTHS.get(str(place.keywords.get("format")))) is not None:
+        parts.append({"maxLength": most})
+    for part in parts[1:]:
+        if isinstance(part, dict) and not first.keys() & part.keys():
+            first |= part
+            part.clear()
+    return all_of(parts)
+
+
+def no_string(walk: Walk, place: Place) -> list[Core]:
+    """Write, for each keyword, the strings that break it."""
+    options: list[Core] = []
+    if (low := _length(walk, place, "minLength")) is not None:
+        options.append({"maxLength": low - 1} if low else False)
+    if (high := _length(walk, place, "maxLength")) is not None:
+        options.append({"minLength": high + 1})
+    for keyword in ("pattern", "format"):
+        if (pattern := _pattern(walk, place, keyword)) is not None:
+            opposite = complement_pattern(pattern)
+            if opposite is None:
+                walk.check(place, keyword, "the strings without it are no small pattern")
+            options.append({} if opposite is None else {"pattern": opposite})
+        elif keyword in place.keywords and not is_annotation(place, keyword):
+            options.append(True)
+    return [all_of([{"type": "string"}, option]) for option in options]
+
+
+def _length(walk: Walk, place: Place, keyword: str) -> int | None:
+    length = count(place, keyword)
+    if length is not None and length > MAX_LENGTH:
+        walk.check(place, keyword, f"lengths are counted up to {MAX_LENGTH:,}")
+        return None
+    return length
+
+
+def _pattern(walk: Walk, place: Place, keyword: str) -> str | None:
+    """Return a pattern that stands for `pattern` or `format`; None if there is none to enforce."""
+    value = place.keywords.get(keyword)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise malformed(f"{place.at}/{keyword}", keyword, "a string", value)
+    if keyword == "pattern":
+        if (construct := refused_construct(value)) is None:
+            return plain_spaces(value)
+        walk.check(place, keyword, f"{construct} is no regular language", "Spell out the cases.")
+        return None
+    if value in NOT_REGULAR:
+        hint = f"Write a pattern; these formats are enforced: {', '.join(FORMATS)}."
+        walk.check(place, keyword, f"{value} is not a regular language", hint)
+    return FORMATS.get(value)
+
+
+def is_annotation(place: Place, keyword: str) -> bool:
+    """Whether the keyword is a format that means nothing here, as the drafts want it."""
+    value = place.keywords[keyword]
+    return keyword == "format" and value not in (*FORMATS, *NOT_REGULAR, *UNKNOWABLE)
+
+
+def number(walk: Walk, place: Place) -> Core:
+    """Write the bounds and the step of numbers."""
+    result: dict[str, Any] = {}
+    for keyword, value in _bounds(walk, place).items():
+        result[keyword] = value
+    if (step := _step(walk, place)) is not None:
+        result["multipleOf"] = step
+    return result
+
+
+def no_number(walk: Walk, place: Place) -> list[Core]:
+    """Write, for each keyword, the numbers that break it."""
+    opposite = {
+        "minimum": "exclusiveMaximum",
+        "maximum": "exclusiveMinimum",
+        "exclusiveMinimum": "maximum",
+        "exclusiveMaximum": "minimum",
+    }
+    options: list[Core] = [
+        {"type": "number", opposite[keyword]: value}
+        for keyword, value in _bounds(walk, place).items()
+    ]
+    if _step(walk, place) is not None:
+        walk.check(place, "multipleOf", "the numbers that are no multiples are not enforced")
+        options.append({"type": "number"})
+    return options
+
+
+def _bounds(walk: Walk, place: Place) -> dict[str, int | float]:
+    """Return the bounds, with draft 4's booleans read."""
+    found: dict[str, int | float] = {}
+    for closed, opened in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        is_open = place.keywords.get(opened) is True
+        for keyword in (closed, opened):
+            value = bound(place, keyword)
+            if value is None:
+                continue
+            if math.isinf(value) or abs(value) > MAX_EXACT:
+                walk.check(place, keyword, "the bound is beyond what a double holds exactly")
+                continue
+            found[opened if is_open else keyword] = value
+    return found
+
+
+def _step(walk: Walk, place: Place) -> int | float | None:
+    step = bound(place, "multipleOf")
+    if step is None:
+        return None
+    if step <= 0:
+        raise malformed(f"{place.at}/multipleOf", "multipleOf", "a number above 0", step)
+    if not 1e-9 <= step <= 1e9:
+        walk.check(place, "multipleOf", "steps from 1e-9 to 1e9 are enforced")
+        return None
+    return step
+
+
+def all_but(listed: list[Any]) -> list[Core] | None:
+    """Write the scalars that are in none of `listed`, by type; None if one is no scalar."""
+    if any(isinstance(value, dict | list) for value in listed):
+        return None
+    options: list[Core] = [{"type": ["array", "object"]}]
+    if None not in listed:
+        options.append({"type": "null"})
+    options += [{"const": truth} for truth in (True, False) if not any(v is truth for v in listed)]
+    numbers = sorted({v for v in listed if isinstance(v, int | float) and not isinstance(v, bool)})
+    if any(abs(value) > MAX_EXACT for value in numbers):
+        return None
+    edges: list[int | float | None] = [None, *numbers, None]
+    for low, high in itertools.pairwise(edges):
+        gap: dict[str, Any] = {"type": "number"}
+        gap |= {} if low is None else {"exclusiveMinimum": low}
+        gap |= {} if high is None else {"exclusiveMaximum": high}
+        options.append(gap)
+    strings = [value for value in listed if isinstance(value, str)]
+    string_core: Core = {"type": "string"}
+    if strings:
+        pattern = complement_pattern(exactly(strings))
+        if pattern is None:
+            return None
+        string_core = {"type": "string", "pattern": pattern}
+    return [any_of([*options, string_core])]
+
+
+def exactly(strings: list[str]) -> str:
+    """Return the pattern of just these strings."""
+    return "^(?:" + "|".join(map(literal, strings)) + ")$"
+
+
+def literal(text: str) -> str:
+    """Return a pattern for a text."""
+    return "".join(f"\\{char}" if char in r"\^$.|?*+()[]{}/" else char for char in text)
+
