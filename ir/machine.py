@@ -244,7 +244,11 @@ class Execution:
             sampling = msgspec.structs.replace(
                 sampling, stop=(sampling.stop or ()) + self.roles.stop
             )
-        complete = msgspec.structs.replace(gen, sampling=sampling)
+        complete = msgspec.structs.replace(
+            gen,
+            sampling=msgspec.structs.replace(sampling, report=None),
+            logprobs=gen.logprobs or sampling.report,
+        )
         if gen.reasoning is not None:
             result = await self._think(complete, ReasoningParser(gen.reasoning))
         else:

@@ -33,6 +33,14 @@ class Span:
 NOWHERE = Span()
 
 
+class Logprobs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which log-probabilities a generation reports in its meta information."""
+
+    start: int | None = None  # first prompt position that is scored; None: output only
+    top: int | None = None  # alternatives a position
+    with_text: bool = False
+
+
 class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Sampling parameters that were said; `None` leaves the value to whoever runs the program.
 
@@ -54,6 +62,9 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     repetition_penalty: float | None = None
     ignore_eos: bool | None = None
     sampling_seed: int | None = None
+    skip_special_tokens: bool | None = None
+    spaces_between_special_tokens: bool | None = None
+    report: Logprobs | None = None  # of gens that do not say `logprobs`; no backend sees it
 
     def over(self, defaults: Sampling) -> Sampling:
         """Return `defaults` with every field replaced that is said here."""
@@ -63,14 +74,6 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def said(self) -> dict[str, Any]:
         """The fields that are not `None`."""
         return {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
-
-
-class Logprobs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which log-probabilities a generation reports in its meta information."""
-
-    start: int | None = None  # first prompt position that is scored; None: output only
-    top: int | None = None  # alternatives a position
-    with_text: bool = False
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=str.lower):

@@ -92,6 +92,8 @@ class ReasoningParser:
         self._is_open = self.marks.is_open if force_reasoning is None else force_reasoning
         self._streams = stream_reasoning
         self._at: _At
+        self._buffer: str
+        self._begun: bool  # whether some of the present part was let out
         self._kept: str  # thinking that waits for its end
         self._begin_again()
 
@@ -128,7 +130,7 @@ class ReasoningParser:
         self._at = _At.START
         self._buffer = ""
         self._kept = ""
-        self._begun = False  # whether some of the present part was let out
+        self._begun = False
 
     def _decide(self) -> bool:
         """See how the text begins, if that can be told yet."""

@@ -9,11 +9,19 @@ from typing import Any
 import msgspec
 
 from ..ir.holes import as_options
-from ..ir.nodes import Gen, Logprobs, RoleBegin, RoleEnd, Sampling, Select
+from ..ir.nodes import Gen, RoleBegin, RoleEnd, Sampling, Select
 from ..ir.reasoning import find_marks
 from ..ir.stop_patterns import check_stop_patterns
 from .choices import ChoicesMethod, token_length_normalized
-from .expr import DTYPES, NUMBER_STOPS, Expr, as_expr, check_regex, schema_text
+from .expr import (
+    DTYPES,
+    NUMBER_STOPS,
+    Expr,
+    as_expr,
+    check_regex,
+    logprobs_of,
+    schema_text,
+)
 
 
 def gen(
@@ -98,7 +106,7 @@ def gen(
     ]
     if len(given) > 1:
         raise ValueError(f"only one of {' and '.join(given)} can constrain a gen")
-    wants_logprobs = bool(return_logprob)
+    reported = (return_logprob, logprob_start_len, top_logprobs_num, return_text_in_logprobs)
     return Expr(
         Gen(
             out=name,
@@ -122,13 +130,7 @@ def gen(
             regex=None if regex is None else check_regex(regex),
             ebnf=ebnf,
             json_schema=None if json_schema is None else schema_text(json_schema),
-            logprobs=Logprobs(
-                start=logprob_start_len,
-                top=top_logprobs_num,
-                with_text=bool(return_text_in_logprobs),
-            )
-            if wants_logprobs
-            else None,
+            logprobs=logprobs_of(*reported),
         )
     )
 

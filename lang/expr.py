@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..ir.holes import as_schema, as_text
-from ..ir.nodes import Stmt, Text
+from ..ir.nodes import Logprobs, Stmt, Text
 
 # The text that each `dtype` allows; SGLang's names and meanings.
 REGEX_INT = r"[-+]?[0-9]+[ \n]*"
@@ -24,6 +24,7 @@ DTYPES: Mapping[type, str] = {
     str: REGEX_STR,
 }
 NUMBER_STOPS = (" ", "\n")
+LOGPROBS = ("return_logprob", "logprob_start_len", "top_logprobs_num", "return_text_in_logprobs")
 
 
 class Expr:
@@ -75,3 +76,10 @@ def schema_text(schema: Any) -> str:
         TypeError: anything else.
     """
     return as_schema(schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema)
+
+
+def logprobs_of(
+    wanted: bool | None, start: int | None, top: int | None, with_text: bool | None
+) -> Logprobs | None:
+    """What `gen` or `run` were told about log-probabilities; None: nobody wants them."""
+    return Logprobs(start=start, top=top, with_text=bool(with_text)) if wanted else None

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import os
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any
 
-from ..ir.loop import submit, wait
+from ..ir.loop import wait
 from ..ir.machine import Execution
 from ..ir.nodes import Sampling
 from ..ir.stop_patterns import check_stop_patterns
 from ..ir.strand import Listener, Strand
 from .backends.default import ProgramBackend, current_backend, using
+from .body import Body, compiled_body, in_thread, reported
+from .config import global_config
+from .expr import LOGPROBS, logprobs_of
 from .state import ProgramState
 
 if TYPE_CHECKING:
+    from ..ir.program import Program
+    from .check import Estimate, Report
+    from .check.tokens import Tokenizer
     from .compiler import Compiled
+    from .trace import Trace
 
 GENERATOR_CHUNK = 200  # programs that `generator_style` starts at a time
 MIN_THREADS, THREADS_PER_CPU = 96, 16  # of `num_threads="auto"`
@@ -81,11 +84,118 @@ class Function:
             self._latest = compile_function(self)
         return self._latest
 
+    def trace(self, *, backend: Any = None, **arguments: Any) -> Trace:
+        """Return the program's statements and the text that it begins with. Nothing is executed.
+
+        Args:
+            backend: accepted for SGLang's sake; what a program says does not depend on it.
+            **arguments: those that are known.
+
+        Raises:
+            CompileError: the function does not compile.
+        """
+        from .prefix import beginning
+        from .trace import Trace
+
+        program = self._program()
+        known = {**self.bound, **arguments}
+        unknown = [name for name in self.arg_names if name not in known]
+        self._check((), {**dict.fromkeys(unknown), **arguments})
+        return Trace.of(program, beginning(program, known))
+
+    def cache(self, backend: Any = None) -> None:
+        """Compute the text that the program begins with, so that its runs find it in the cache.
+
+        Arguments count as far as `bind` has fixed them.
+
+        Raises:
+            CompileError: the function does not compile.
+            BackendError: the backend failed.
+        """
+        from .prefix import beginning, compute
+
+        statements = beginning(self._program(), self.bound)
+        chosen = current_backend(backend)
+
+        async def work() -> None:
+            execution = await compute(chosen, statements)
+            await execution.release()
+
+        if statements:
+            wait(work())
+
+    def _program(self) -> Program:
+        compiled = self.compile()
+        if compiled.program is None:
+            assert compiled.reason is not None
+            raise compiled.reason
+        return compiled.program
+
     def explain(self) -> str:
         """Return the source with where each line runs (server, host, eager), then the program."""
         from .compiler import explain
 
         return explain(self.compile(), self.func.__name__)
+
+    def check(
+        self,
+        *args: Any,
+        tokenizer: Tokenizer | None = None,
+        context_length: int | None = None,
+        **kwargs: Any,
+    ) -> Report:
+        """Look for faults before any token; nothing is executed, and no model is needed.
+
+        Args:
+            *args: arguments after `s`, all, some or none: what they decide is looked at too.
+            tokenizer: the model's, for what depends on tokens; an engine's, or transformers'.
+            context_length: the model's, in tokens: sequences that do not fit are found.
+            **kwargs: arguments by name.
+
+        Raises:
+            TypeError: an argument that the function does not have.
+        """
+        from .check import check_function  # few programs need it
+
+        given = self._given(args, kwargs)
+        return check_function(self, given, tokenizer=tokenizer, context_length=context_length)
+
+    def estimate(
+        self,
+        *args: Any,
+        tokenizer: Tokenizer | None = None,
+        batch: int = 1,
+        **kwargs: Any,
+    ) -> Estimate:
+        """Say what a run costs, in ranges of tokens; nothing is executed.
+
+        Sampling parameters are those of the gens, else the defaults of `run`. What is cached is
+        counted from an empty cache.
+
+        Args:
+            *args: arguments after `s`; what is left open may be any text.
+            tokenizer: the model's; without it a token is taken to have four characters.
+            batch: how many runs share a cache.
+            **kwargs: arguments by name.
+
+        Raises:
+            TypeError: an argument that the function does not have.
+            ValueError: a batch of no runs.
+        """
+        from .check import estimate_function  # few programs need it
+
+        given = self._given(args, kwargs)
+        return estimate_function(self, given, tokenizer=tokenizer, batch=batch)
+
+    def _given(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that are known, by name; some may be missing."""
+        try:
+            found = self.signature.bind_partial(None, *args, **{**self.bound, **kwargs})
+        except TypeError as error:
+            raise TypeError(f"{self.func.__name__}() {error}") from None
+        given = dict(found.arguments)
+        del given["s"]
+        return given
 
     def __call__(self, *args: Any, **kwargs: Any) -> ProgramState:
         """`run`, as one calls a function."""
@@ -106,6 +216,10 @@ class Function:
         frequency_penalty: float = 0.0,
         presence_penalty: float = 0.0,
         ignore_eos: bool = False,
+        return_logprob: bool | None = None,
+        logprob_start_len: int | None = None,
+        top_logprobs_num: int | None = None,
+        return_text_in_logprobs: bool | None = None,
         sampling_seed: int | None = None,
         stream: bool = False,
         backend: Any = None,
@@ -132,6 +246,10 @@ class Function:
             frequency_penalty: see `gen`.
             presence_penalty: see `gen`.
             ignore_eos: see `gen`.
+            return_logprob: see `gen`.
+            logprob_start_len: see `gen`.
+            top_logprobs_num: see `gen`.
+            return_text_in_logprobs: see `gen`.
             sampling_seed: see `gen`.
             stream: the state's `text_iter` and `text_async_iter` give text as it comes.
             backend: where it runs; else the caller's, `set_default_backend`'s, the shipped model.
@@ -157,12 +275,16 @@ class Function:
             "frequency_penalty": frequency_penalty,
             "presence_penalty": presence_penalty,
             "ignore_eos": ignore_eos,
+            "return_logprob": return_logprob,
+            "logprob_start_len": logprob_start_len,
+            "top_logprobs_num": top_logprobs_num,
+            "return_text_in_logprobs": return_text_in_logprobs,
             "sampling_seed": sampling_seed,
             "backend": backend,
             "use_thread": use_thread,
             "compiled": compiled,
         }
-        state, body = self._begin(args, kwargs, settings, streams=stream)
+        state, body = self.begin(args, kwargs, settings, streams=stream)
         if stream:
             body.start()
         else:
@@ -178,7 +300,7 @@ class Function:
             Exception: whatever the body raises, or what stopped the program.
         """
         settings = {name: kwargs.pop(name) for name in _SETTINGS & kwargs.keys()}
-        begin = partial(self._begin, args, kwargs, settings, streams=stream)
+        begin = partial(self.begin, args, kwargs, settings, streams=stream)
         state, body = await asyncio.to_thread(begin)  # it may load the shipped model
         ended = body.start()
         if stream:
@@ -220,55 +342,26 @@ class Function:
             TypeError: a set of arguments that does not fit the function.
             Exception: whatever a body raises.
         """
+        from .batch import Batch
+
         unknown = sorted(set(settings) - _SETTINGS)  # `backend` has a parameter of its own
         if unknown:
             raise TypeError(f"run_batch() has no argument {', '.join(unknown)}")
         batch = [self._arguments(given) for given in batch_kwargs]
-        settings["backend"] = current_backend(backend)
+        chosen = settings["backend"] = current_backend(backend)
         cores = os.cpu_count() or 1
         threads = (
             max(MIN_THREADS, THREADS_PER_CPU * cores) if num_threads == "auto" else int(num_threads)
         )
         chunk = GENERATOR_CHUNK if generator_style else max(1, len(batch))
-        states = self._run_all(batch, settings, min(threads, len(batch)), chunk, progress_bar)
+        states = Batch(
+            self, batch, chosen, settings, min(threads, len(batch)), chunk, progress_bar
+        ).run()
         return states if generator_style else list(states)
 
-    def _run_all(
-        self,
-        batch: Sequence[dict[str, Any]],
-        settings: dict[str, Any],
-        threads: int,
-        chunk: int,
-        progress_bar: bool,
-    ) -> Iterator[ProgramState]:
-        """Yield the states of a batch in order; `chunk` programs are started at a time."""
-        with _progress(self.func.__name__, len(batch)) if progress_bar else nullcontext() as tick:
-
-            def one(context: contextvars.Context, arguments: dict[str, Any]) -> ProgramState:
-                state, body = self._begin((), arguments, settings, streams=False)
-                context.run(body.run)
-                state.sync()
-                if tick is not None:
-                    tick()
-                return state
-
-            for start in range(0, len(batch), chunk):
-                part = batch[start : start + chunk]
-                if (tasks := self._tasks(part, settings)) is not None:
-                    wait(_side_by_side(tasks, threads, tick))
-                    yield from (state for state, _ in tasks)
-                    continue
-                contexts = [contextvars.copy_context() for _ in part]
-                if threads <= 1:
-                    yield from map(one, contexts, part)
-                else:
-                    with ThreadPoolExecutor(threads, thread_name_prefix="radixlm-batch") as pool:
-                        states = list(pool.map(one, contexts, part))
-                    yield from states
-
-    def _tasks(
+    def tasks(
         self, part: Sequence[dict[str, Any]], settings: dict[str, Any]
-    ) -> list[tuple[ProgramState, _Body]] | None:
+    ) -> list[tuple[ProgramState, Body]] | None:
         """Begin compiled programs, which need no thread; None if one of them runs eagerly."""
         backend, defaults = current_backend(settings["backend"]), _defaults(settings)
         begun: list[tuple[Compiled, dict[str, Any]]] = []
@@ -278,7 +371,7 @@ class Function:
             if compiled is None:
                 return None
             begun.append((compiled, given))
-        return [_compiled_body(form, backend, given, defaults) for form, given in begun]
+        return [compiled_body(form, backend, given, defaults) for form, given in begun]
 
     def _arguments(self, given: dict[str, Any] | Sequence[Any]) -> dict[str, Any]:
         if isinstance(given, dict):
@@ -298,15 +391,15 @@ class Function:
         except TypeError as error:
             raise TypeError(f"{self.func.__name__}() {error}") from None
 
-    def _begin(
+    def begin(
         self,
         args: Sequence[Any],
         kwargs: dict[str, Any],
         settings: dict[str, Any],
         *,
-        streams: bool,
-    ) -> tuple[ProgramState, _Body]:
-        """Make the state, and the body as something to run."""
+        streams: bool = False,
+    ) -> tuple[ProgramState, Body]:
+        """Make the state of a run, and the body as something to run."""
         self._check(args, kwargs)
         backend = current_backend(settings.get("backend"))
         defaults = _defaults(settings)
@@ -315,7 +408,7 @@ class Function:
         arguments = {**self.bound, **dict(zip(free, args, strict=False)), **kwargs}
         compiled = self._compiled_for(backend, arguments, settings)
         if compiled is not None:
-            return _compiled_body(compiled, backend, arguments, defaults, streams=streams)
+            return compiled_body(compiled, backend, arguments, defaults, streams=streams)
 
         async def start(listener: Listener | None) -> Execution:
             return await Execution.start(
@@ -335,7 +428,7 @@ class Function:
                 raise
             strand.end()
 
-        return state, _Body(body, partial(_in_thread, body))
+        return reported(state), Body(body, partial(in_thread, body))
 
     def _compiled_for(
         self, backend: ProgramBackend, arguments: dict[str, Any], settings: dict[str, Any]
@@ -364,61 +457,6 @@ class Function:
         return compiled
 
 
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """The body of a program: `run` blocks until it has ended, `start` does not.
-
-    A compiled one is a `task` for the private loop besides.
-    """
-
-    run: Callable[[], Any]
-    start: Callable[[], Future[Any]]
-    task: Callable[[], Coroutine[Any, Any, None]] | None = None
-
-
-def _compiled_body(
-    compiled: Compiled,
-    backend: ProgramBackend,
-    arguments: dict[str, Any],
-    defaults: Sampling,
-    *,
-    streams: bool = False,
-) -> tuple[ProgramState, _Body]:
-    """The state and the body of a compiled program: a task on the private loop, no thread."""
-    from .backends.programs import begin
-
-    assert compiled.program is not None
-    strand, go = begin(compiled.program, compiled.hosts, arguments, backend, defaults, streams)
-    state = ProgramState(strand)
-
-    async def body() -> None:
-        state.ret_value = await go()
-
-    return state, _Body(lambda: wait(body()), lambda: submit(body()), body)
-
-
-async def _side_by_side(
-    tasks: Sequence[tuple[ProgramState, _Body]], at_a_time: int, tick: Callable[[], Any] | None
-) -> None:
-    """Run compiled programs to their ends; raise the first error of a body, in their order."""
-    gate = asyncio.Semaphore(max(1, at_a_time))
-
-    async def one(state: ProgramState, body: _Body) -> None:
-        assert body.task is not None
-        async with gate:
-            try:
-                await body.task()
-            finally:
-                await asyncio.wrap_future(state.strand.done)
-        if tick is not None:
-            tick()
-
-    results = await asyncio.gather(*(one(*task) for task in tasks), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-
-
 _DEFAULTS = {
     name: parameter.default
     for name, parameter in inspect.signature(Function.run).parameters.items()
@@ -433,34 +471,13 @@ def _defaults(settings: dict[str, Any]) -> Sampling:
         value: str | Iterable[Any] | None = said[name]
         said[name] = (value,) if isinstance(value, str) else tuple(value or ())
     said["stop_regex"] = check_stop_patterns(said["stop_regex"] or ())
-    del said["backend"], said["use_thread"], said["compiled"]
+    said["report"] = logprobs_of(*(said[name] for name in LOGPROBS))
+    for name in ("backend", "use_thread", "compiled", *LOGPROBS):
+        del said[name]
+    if not global_config.skip_special_tokens_in_output:
+        said["skip_special_tokens"] = False
+        said["spaces_between_special_tokens"] = global_config.spaces_between_special_tokens_in_out
     return Sampling(**said)
-
-
-def _in_thread(body: Callable[[], None]) -> Future[None]:
-    """Run a body in a thread of its own, with this thread's context variables."""
-    ended: Future[None] = Future()
-    context = contextvars.copy_context()
-
-    def run() -> None:
-        ended.set_running_or_notify_cancel()
-        try:
-            context.run(body)
-        except BaseException as error:
-            ended.set_exception(error)
-        else:
-            ended.set_result(None)
-
-    threading.Thread(target=run, name="radixlm-program", daemon=True).start()
-    return ended
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Generator[Callable[[], Any]]:
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, desc=what, unit="program") as bar:
-        yield bar.update
 
 
 def function(func: Callable[..., Any] | None = None, num_api_spec_tokens: int | None = None) -> Any:

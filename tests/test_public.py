@@ -38,6 +38,7 @@ PUBLIC = [
     "gen_int",
     "gen_string",
     "get_server_info",
+    "global_config",
     "greedy_token_selection",
     "role",
     "select",

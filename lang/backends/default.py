@@ -10,8 +10,9 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from ...ir.machine import Backend
+from ..config import global_config
 
-_default: ProgramBackend | None = None
+_shipped: ProgramBackend | None = None
 _lock = threading.Lock()
 _current: ContextVar[ProgramBackend | None] = ContextVar("radixlm_backend", default=None)
 
@@ -37,28 +38,28 @@ def set_default_backend(backend: Any) -> None:
 
     `None` goes back to the model that ships with the package.
     """
-    global _default
-    _default = None if backend is None else as_backend(backend)
+    global_config.default_backend = None if backend is None else as_backend(backend)
 
 
 def current_backend(backend: Any = None) -> ProgramBackend:
     """The backend that was named, the calling program's, the default, or the shipped model."""
-    global _default
+    global _shipped
     if backend is not None:
         return as_backend(backend)
     if (current := _current.get()) is not None:
         return current
+    if global_config.default_backend is not None:
+        return as_backend(global_config.default_backend)
     with _lock:
-        if _default is None:
-            _default = _shipped()
-        return _default
+        if _shipped is None:
+            _shipped = _start_shipped()
+        return _shipped
 
 
 def known_backend(backend: Any = None) -> ProgramBackend | None:
     """`current_backend`, but None instead of starting the shipped model."""
-    if backend is None and _current.get() is None and _default is None:
-        return None
-    return current_backend(backend)
+    known = (backend, _current.get(), global_config.default_backend, _shipped)
+    return None if all(each is None for each in known) else current_backend(backend)
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def as_backend(thing: Any) -> ProgramBackend:
     raise TypeError(f"{thing!r} is no backend; give an Engine, a Runtime or a RuntimeEndpoint")
 
 
-def _shipped() -> ProgramBackend:
+def _start_shipped() -> ProgramBackend:
     print("radixlm: no backend is set; using the small model that ships with it", file=sys.stderr)
     from .local import LocalBackend
 

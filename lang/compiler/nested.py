@@ -14,6 +14,7 @@ import msgspec
 
 from ...ir import program as ir
 from ...ir.nodes import Gen, Sampling
+from ..expr import LOGPROBS, logprobs_of
 
 if TYPE_CHECKING:
     from ..function import Function
@@ -30,6 +31,7 @@ def settings_of(function: Function) -> dict[str, Any]:
 def sampling(settings: Mapping[str, Any]) -> Sampling:
     """The sampling defaults of a run with these settings."""
     fields = {name: settings[name] for name in Sampling.__struct_fields__ if name in settings}
+    fields["report"] = logprobs_of(*(settings[name] for name in LOGPROBS))
     for name in ("stop", "stop_token_ids", "stop_regex"):
         said = fields[name]
         fields[name] = (said,) if isinstance(said, str) else tuple(said or ())
@@ -45,8 +47,9 @@ def _complete(step: ir.Block, defaults: Sampling) -> ir.Block:
     if isinstance(step, ir.Do):
         if not isinstance(step.statement, Gen):
             return step
-        complete = step.statement.sampling.over(defaults)
-        statement = msgspec.structs.replace(step.statement, sampling=complete)
+        sampling = step.statement.sampling.over(msgspec.structs.replace(defaults, report=None))
+        logprobs = step.statement.logprobs or defaults.report
+        statement = msgspec.structs.replace(step.statement, sampling=sampling, logprobs=logprobs)
         return msgspec.structs.replace(step, statement=statement)
     changed = {
         name: with_defaults(getattr(step, name), defaults)

@@ -43,6 +43,7 @@ from .lang.choices import (
     token_length_normalized,
     unconditional_likelihood_normalized,
 )
+from .lang.config import global_config
 from .lang.errors import ProgramEndedError
 from .lang.function import Function, function
 from .lang.state import ProgramState
@@ -108,6 +109,7 @@ __all__ = [
     "gen_int",
     "gen_string",
     "get_server_info",
+    "global_config",
     "greedy_token_selection",
     "role",
     "select",

@@ -184,7 +184,7 @@ def test_the_default_backend_serves_programs_that_name_none(default_backend: Bac
 
 
 def test_without_a_backend_the_cache_functions_start_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(default, "_default", None)
+    monkeypatch.setattr(default, "_shipped", None)
     assert rl.flush_cache() is False
     assert rl.get_server_info() is None
 
