@@ -114,6 +114,14 @@ def test_pins_hold_no_more_than_their_share_and_what_they_share_counts_once() ->
     assert cache.usage().pinned == 5
 
 
+def test_of_a_longer_node_only_the_pinned_part_counts() -> None:
+    cache = RadixCache(12)
+    put(cache, 1, 2, 3, 4, 5, 6, 7, 8)
+    cache.pin("a", tokens_of(1, 2, 3, 4, 5, 6))
+    cache.check()
+    assert (cache.usage().pinned, cache.usage().cached) == (6, 2)
+
+
 def test_a_name_that_is_pinned_again_stands_for_the_new_prefix() -> None:
     clock = Clock()
     cache = RadixCache(10, clock=clock, pin_share=0.3)
