@@ -15,6 +15,7 @@ from .errors import (
 from .lease import Lease
 from .namespace import Namespace
 from .node import Slots, Tokens
+from .picture import to_svg
 from .pins import PinInfo
 from .stats import Counts, Statistics, Usage
 from .view import NodeInfo, draw
@@ -37,4 +38,5 @@ __all__ = [
     "Tokens",
     "Usage",
     "draw",
+    "to_svg",
 ]
