@@ -1,4 +1,4 @@
-"""The command `radixlm`: `serve` so far. Options are made from the configuration's fields."""
+"""The command `radixlm serve`. Options are made from the configuration's fields."""
 
 from __future__ import annotations
 
@@ -23,13 +23,11 @@ GROUPS: dict[str, type[msgspec.Struct]] = {
 ALIASES = {"model_path": ["--model"]}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="radixlm", description="Structured generation.")
-    commands = parser.add_subparsers(dest="command", required=True)
+def add_serve(commands: Any) -> None:
+    """Add `serve` to the subcommands of a parser; the options' `run` carries it out."""
     serve = commands.add_parser("serve", help="serve a model over HTTP")
     _add_server_options(serve)
-    return _serve(parser.parse_args(argv))
+    serve.set_defaults(run=_serve)
 
 
 def launch_server(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +60,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    given = {k: v for k, v in vars(options).items() if k != "command"}
+    given = {k: v for k, v in vars(options).items() if k not in ("command", "run")}
     own = set(ServerConfig.__struct_fields__)
     server = ServerConfig(**{k: v for k, v in given.items() if k in own})
     level = server.log_level.upper()
@@ -74,7 +72,3 @@ def _serve(options: argparse.Namespace) -> int:
         print(f"radixlm: {error}", file=sys.stderr)
         return 2
     return run_server(engine, server)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,25 @@
+"""What can be said of a program before any token: faults, and what it will cost.
+
+finding      what a check says
+tokens       ranges of numbers of tokens, and counting
+values       what an expression may be
+tape         a sequence as far as it is known
+env          what is known at one point, and joins where ways meet
+trace        what a walk has met
+expressions  expressions, reads and tests during a walk
+rounds       loops whose items are known
+effects      what statements do to states
+flow         the walk over control flow
+grammar      grammars as data; shortest: the fewest tokens of a text; languages: of constraints
+subject      what could be compiled
+bindings, branches, constraints, texts, limits: the checks
+inspect      the whole: `check` and `estimate`
+"""
+
+from __future__ import annotations
+
+from .estimate import Estimate, estimate_function
+from .finding import Finding, Report
+from .inspect import check_function
+
+__all__ = ["Estimate", "Finding", "Report", "check_function", "estimate_function"]

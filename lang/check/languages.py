@@ -1,0 +1,148 @@
+"""The constraints of gens as languages: is there a text, and how short and how long may it be?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...constrained.errors import GrammarError, MalformedError, UnsatisfiableError
+from ...constrained.pattern import lower_pattern
+from ...constrained.plan import compile_json
+from ...constrained.schema import lower_schema
+from ...constrained.spec import GrammarSpec
+from ...ir.nodes import Gen
+from .grammar import (
+    Expression,
+    Reference,
+    Rules,
+    UnreadableError,
+    forced_prefix,
+    longest_bytes,
+    may_begin,
+    read_grammar,
+    shortest_texts,
+)
+from .shortest import fewest_tokens
+from .tokens import Counter
+
+LONGEST_TOKEN = 128  # characters; vocabularies have runs of spaces of this length
+ROOT: Expression = Reference("root")
+CONSTRAINTS = ("regex", "ebnf", "json_schema")
+
+
+@dataclass(eq=False)
+class Language:
+    """The texts that a constraint allows.
+
+    Attributes:
+        spec: the constraint.
+        error: what the machine would refuse it for; nothing else is said then.
+        counter: counts tokens.
+    """
+
+    spec: GrammarSpec
+    error: GrammarError | None
+    rules: Rules
+    counter: Counter
+
+    @cached_property
+    def shortest(self) -> str | None:
+        """A shortest text; None where the grammar cannot be read."""
+        return shortest_texts(self.rules).get("root")
+
+    @cached_property
+    def most_bytes(self) -> int | None:
+        """Of a text in UTF-8; None for no bound."""
+        return longest_bytes(ROOT, self.rules) if self.rules else None
+
+    @cached_property
+    def prefix(self) -> str:
+        """What every text begins with."""
+        return forced_prefix(ROOT, self.rules)[0]
+
+    @cached_property
+    def least_tokens(self) -> int:
+        """No text has fewer. Without a tokenizer: certain, but low."""
+        text = self.shortest
+        if not text:
+            return 0
+        bound = -(-len(text) // LONGEST_TOKEN)
+        if self.counter.is_approximate or self.counter.texts is None:
+            return bound
+        exact = fewest_tokens(ROOT, self.rules, self.counter.texts)
+        longest = max(map(len, self.counter.texts), default=1)
+        return -(-len(text) // longest) if exact is None else exact
+
+    def may_begin(self, char: str) -> bool:
+        """Whether a text may begin with a character; true where nothing is known."""
+        return not self.rules or may_begin(ROOT, char, self.rules)[0]
+
+
+class Languages:
+    """The languages of a program, each looked at once."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._known: dict[tuple[str, str], Language] = {}
+
+    def of_gen(self, gen: Gen, unknown: frozenset[str]) -> Language | None:
+        """The language of a gen; None if nothing, or only a run, constrains it."""
+        for name in CONSTRAINTS:
+            source: str | None = getattr(gen, name)
+            if source is not None and name not in unknown:
+                return self.of(name, source)
+        return None
+
+    def of(self, kind: str, source: str) -> Language:
+        """The language of a constraint; `kind` is a field of `Gen`."""
+        if (kind, source) not in self._known:
+            self._known[kind, source] = self._read(kind, source)
+        return self._known[kind, source]
+
+    def _read(self, kind: str, source: str) -> Language:
+        spec = GrammarSpec("regex" if kind == "regex" else "ebnf", source)
+        try:
+            if kind == "json_schema":
+                spec = GrammarSpec.json_schema(source)
+            spec = spec.checked()
+            text = _ebnf(spec)
+        except (MalformedError, UnsatisfiableError) as error:
+            return Language(spec, error, {}, self._counter)
+        except GrammarError:  # another back end may do what this form cannot
+            return Language(spec, _refusal(spec), {}, self._counter)
+        try:
+            rules = read_grammar(text)
+        except UnreadableError:
+            rules = {}
+        error = _refusal(spec) if kind == "ebnf" else None
+        language = Language(spec, error, {} if error else rules, self._counter)
+        if error is None and rules and language.shortest is None:
+            language.error = UnsatisfiableError(
+                "there is no finite text",
+                kind=spec.kind,
+                hint="Give every recursion a way to end.",
+            )
+        return language
+
+
+def _ebnf(spec: GrammarSpec) -> str:
+    match spec.kind:
+        case "regex":
+            return f"root ::= {lower_pattern(spec.source)}"
+        case "json_schema" | "json_object":
+            return compile_json(spec, lambda plan: lower_schema(plan.core))
+        case _:
+            return spec.source
+
+
+def _refusal(spec: GrammarSpec) -> GrammarError | None:
+    """What the machine's own compiler says, over a vocabulary of single bytes; imports torch."""
+    from ...constrained.compile import compile
+    from ...constrained.vocab import Vocabulary
+
+    vocabulary = Vocabulary((*(bytes([byte]) for byte in range(256)), b""), frozenset({256}))
+    try:
+        compile(spec, vocabulary)
+    except GrammarError as error:
+        return error
+    return None
