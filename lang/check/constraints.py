@@ -14,7 +14,7 @@ from ...constrained.errors import (
 )
 from ...ir.nodes import Gen, Select
 from .finding import Finding, finding
-from .languages import Language, Languages
+from .languages import Language, Languages, is_stopped
 from .trace import Met, Trace
 
 _NAMES = {"regex": "regex", "ebnf": "ebnf", "json_schema": "schema", "json_object": "schema"}
@@ -114,7 +114,7 @@ def budgets(trace: Trace, languages: Languages) -> Iterator[Finding]:
         most = gen.sampling.max_new_tokens
         if language is None or language.error is not None or most is None:
             continue
-        if gen.sampling.stop or "sampling.stop" in met.unknown:
+        if is_stopped(gen, met.unknown):
             continue  # a stop string may end the text before it is complete, and is meant to
         if (least := _needed(language, most)) > most:
             yield finding(

@@ -9,9 +9,10 @@ from ...ir.expressions import Const, Expression, Target
 from ...ir.holes import fill
 from ...ir.nodes import Gen, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Select, Stmt, Text
 from ...ir.program import Do, Join, Store, Within
+from ...ir.reasoning import reasoning_name
 from .env import UNKNOWN, Env, GroupRef, Local, State, StateId, StateRef, Usage, Variable
 from .expressions import Expressions, options_of
-from .languages import Language
+from .languages import Language, is_stopped
 from .rounds import bind_item, rounds_of
 from .tokens import ANY, NONE, Pieces, Range
 from .trace import LateConstant, Met, Site
@@ -55,8 +56,8 @@ class Effects(Expressions):
         unknown = frozenset(step.holes.keys() - known.keys())
         pieces: Pieces = ()
         if isinstance(step.statement, Text):
-            hole = step.holes.get("text")
-            pieces = (step.statement.text,) if hole is None else self.pieces(hole, env)
+            said = step.holes.get("text")
+            pieces = (step.statement.text,) if said is None else self.pieces(said, env)
             known.pop("text", None)
         try:
             statement = fill(step.statement, known)
@@ -144,6 +145,9 @@ class Effects(Expressions):
         self.trace.sites.setdefault(id(step), Site(out or "", self.scope.place, "gen"))
         if out is not None:
             self._bind_variable(state, out, id(step), "gen", None, Range(0, decoded.most), env)
+            if gen.reasoning is not None:
+                aside = Variable(True, frozenset[int](), None, Range(0, decoded.most))
+                state.variables[reasoning_name(out)] = aside
 
     def _select(
         self, select: Select, unknown: frozenset[str], step: Do, state: State, env: Env
@@ -182,9 +186,8 @@ class Effects(Expressions):
         elif most is None:
             most = DEFAULT_MAX_TOKENS
         least = max(1, gen.sampling.min_new_tokens or 0)
-        is_stopped = bool(gen.sampling.stop) or "sampling.stop" in unknown
-        if language is not None and language.error is None:
-            if not is_stopped:
+        if gen.reasoning is None and language is not None and language.error is None:
+            if not is_stopped(gen, unknown):
                 least = max(least, language.least_tokens)
             if language.most_bytes is not None:
                 bound = language.most_bytes + 1

@@ -212,16 +212,16 @@ def _join_into(into: Env, other: Env, counter: Counter, is_lenient: bool) -> Non
         }
         mine.tape = mine.tape.joined(state.tape, counter)
         mine.is_open |= state.is_open
-    for key, local in into.locals.items():
-        into.locals[key] = _either_local(local, other.locals.get(key, UNKNOWN))
-    for key, local in other.locals.items():
-        into.locals.setdefault(key, UNKNOWN if local.ref is None else local)
-    facts = {key: fact for key, fact in into.facts.items() if key in other.facts}
+    for name, local in into.locals.items():
+        into.locals[name] = _either_local(local, other.locals.get(name, UNKNOWN))
+    for name, local in other.locals.items():
+        into.locals.setdefault(name, UNKNOWN if local.ref is None else local)
+    facts = {told: fact for told, fact in into.facts.items() if told in other.facts}
     into.facts = {}
-    for key, fact in facts.items():
-        value = either(fact.value, other.facts[key].value)
+    for told, fact in facts.items():
+        value = either(fact.value, other.facts[told].value)
         if value is not None:
-            into.facts[key] = Fact(value, fact.needs)
+            into.facts[told] = Fact(value, fact.needs)
     into.usage = {
         site: into.usage.get(site, Usage()) | other.usage.get(site, Usage())
         for site in dict.fromkeys((*into.usage, *other.usage))

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ...ir.nodes import Gen, RoleBegin, RoleEnd, Text
+from ...ir.program import Program
+from ..prefix import beginning, is_worth_it
 from .env import Usage
 from .expressions import Scope
 from .flow import walk
 from .languages import Languages
-from .subject import Subject, subject_of
+from .subject import subject_of
+from .tape import LOOSE, Tape
 from .tokens import ANY, NONE, Counter, Range, Tokenizer
 from .trace import Trace
 from .values import Known, Value
@@ -53,7 +57,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         items: its gens and selects, in the order in which they are met.
         prompt: over all gens of the batch; so are `cached`, `forced` and `decoded`.
         longest: tokens of the longest sequence.
-        prefix: tokens of the constant text that every run of a batch begins with.
+        prefix: tokens of the constant text that a batch computes once, before its runs; 0 where it
+            is too short for that.
         batch: runs.
         is_approximate: whether tokens are counted as characters / 4, for want of a tokenizer.
         is_complete: false where a part of the function could not be compiled and is left out.
@@ -113,20 +118,30 @@ def estimate_function(
         languages = Languages(counter)
         scope = Scope.of(subject.program, trace, counter, languages)
         walk(scope, subject.functions, values, is_open=bool(subject.reasons))
-        if batch > 1:
-            prefix = _prefix(subject, counter, languages)
+        is_gen = bool(trace.met) and isinstance(trace.met[0].statement, Gen)
+        if batch > 1 and is_gen and subject.program is function.compile().program:
+            prefix = _prefix(function, subject.program, counter)
     items = tuple(_item(site, used, trace) for site, used in trace.usage.items())
     return _summed(items, trace, counter, prefix, batch, is_complete=not subject.reasons)
 
 
-def _prefix(subject: Subject, counter: Counter, languages: Languages) -> int:
-    """The tokens of the text that no argument changes, at the beginning of every run."""
-    assert subject.program is not None
-    trace = Trace()
-    scope = Scope.of(subject.program, trace, counter, languages)
-    walk(scope, subject.functions, {}, is_open=bool(subject.reasons))
-    first = trace.met[0].tape.fixed if trace.met else ""
-    return counter.count(first, at_start=True) if first else 0
+def _prefix(function: Function, program: Program, counter: Counter) -> int:
+    """The tokens of the beginning that a batch computes once, before its runs."""
+    statements = beginning(program, function.bound)
+    if not is_worth_it(statements):
+        return 0
+    tape = Tape()
+    for statement in statements:
+        match statement:
+            case Text(text=text):
+                tape = tape.append((text,), 0)
+            case RoleBegin(role=role):
+                tape = tape.begin_turn(role, counter)
+            case RoleEnd(role=role):
+                tape = tape.end_turn(role, counter)
+            case _:
+                pass
+    return tape.prompt(counter).least
 
 
 def _item(site: int, used: Usage, trace: Trace) -> Item:
@@ -158,8 +173,8 @@ def _summed(
         if item.kind != "select":
             sums = [total + part for total, part in zip(sums, _counts(item), strict=True)]
     prompt, cached, forced, decoded = (total.times(batch) for total in sums)
-    # Runs that begin together may each compute the prefix; later ones find it.
-    cached += Range(0, prefix * (batch - 1))
+    if prefix:  # it is computed before the runs; text behind it may change its last tokens
+        cached += Range(max(0, prefix - LOOSE), prefix).times(batch)
     return Estimate(
         items=items,
         prompt=prompt,

@@ -288,10 +288,10 @@ class Expressions:
         test = (key_of(node), outcome)
         env.held.add(test)
         env.needs[test[0]] = needs
-        for state in env.states.values():
-            for name, variable in state.variables.items():
+        for held in env.states.values():
+            for key, variable in held.variables.items():
                 if test in variable.when:
-                    state.variables[name] = replace(variable, is_certain=True)
+                    held.variables[key] = replace(variable, is_certain=True)
 
     def _assume_bound(self, state: Expression, name: Expression, outcome: bool, env: Env) -> None:
         known = self.value(name, env)
@@ -394,39 +394,36 @@ class Expressions:
                 for name in value.__struct_fields__:
                     self.note(getattr(value, name), env)
             case tuple():
-                for item in cast("tuple[object, ...]", value):
-                    self.note(item, env)
+                for inner in cast("tuple[object, ...]", value):
+                    self.note(inner, env)
             case dict():
-                for item in cast("dict[str, object]", value).values():
-                    self.note(item, env)
+                for inner in cast("dict[str, object]", value).values():
+                    self.note(inner, env)
             case _:
                 pass
 
     def _note_read(self, node: Read, env: Env) -> None:
-        ref = self.ref(node.state, env)
-        known = None if node.name is None else self.value(node.name, env)
         if node.name is None:
             return
+        ref, known = self.ref(node.state, env), self.value(node.name, env)
+        states = [env.states[target] for target in env.targets(ref)]
         if known is None or not known.only:  # any of them
-            for target in env.targets(ref):
-                for variable in env.states[target].variables.values():
+            for state in states:
+                for variable in state.variables.values():
                     self.trace.read |= variable.sites
             return
         name = known.values[0]
         self.trace.names_read[name] = self.scope.place
-        for target in env.targets(ref):
-            variable = env.states[target].variables.get(name)
-            self.trace.read |= frozenset[int]() if variable is None else variable.sites
-        if node.what == "bound" or ref is None or _is_vague(ref):
-            return
-        statuses = self.trace.reads.setdefault((self.scope.place, str(name)), set())
-        for target in env.targets(ref):
-            state = env.states[target]
-            variable = state.variables.get(name)
-            if variable is None:
+        statuses: set[Status] = set()
+        for state in states:
+            found = state.variables.get(name)
+            if found is None:
                 statuses.add("bound" if state.is_open else "unbound")
-            else:
-                statuses.add("bound" if variable.is_certain or state.is_open else "maybe")
+                continue
+            self.trace.read |= found.sites
+            statuses.add("bound" if found.is_certain or state.is_open else "maybe")
+        if node.what != "bound" and ref is not None and not _is_vague(ref):
+            self.trace.reads.setdefault((self.scope.place, str(name)), set()).update(statuses)
 
     def _note_comparison(self, node: Compare, env: Env) -> None:
         left = node.left

@@ -179,29 +179,31 @@ class Flow(Effects):
                 return self._each_branch(step, shape, env)
             return self._repeated(step, env)
         loop = self._enter()
-        now: Env | None = env
+        now = env
         for item in rounds:
             bind_item(step.target, item, now)
-            now = self._round(step.body, now, loop)
-            if now is None:
-                break
+            after = self._round(step.body, now, loop)
+            if after is None:
+                self._loops.pop()
+                return self._after(step, None, loop)
+            now = after
         self._loops.pop()
         return self._after(step, now, loop)
 
     def _while(self, step: While, env: Env) -> Env | None:
         loop = self._enter()
-        now: Env | None = env
+        now = env
         for _ in range(MAX_ROUNDS):
             truth = self.truth(step.test, now)
             if truth is not True or self._spent[0] > MAX_STEPS or isinstance(step.test, Const):
                 break
             self.note(step.test, now)
-            now = self._round(step.body, now, loop)
-            if now is None:
+            after = self._round(step.body, now, loop)
+            if after is None:
                 self._loops.pop()
                 return self._after(step, None, loop)
+            now = after
         self._loops.pop()
-        assert now is not None
         self.note(step.test, now)
         if self.truth(step.test, now) is False:
             return self._after(step, now, loop)
@@ -280,13 +282,14 @@ class Flow(Effects):
         is_known = isinstance(count, int) and 0 < count <= MAX_BRANCHES
         number = count if isinstance(count, int) and is_known else 1
         ref = self.ref(step.state, env)
-        [parent, *others] = env.targets(ref) or [None]
+        targets = env.targets(ref)
+        parent = targets[0] if targets else None
         origin = State() if parent is None else env.states[parent]
         prompt = origin.tape.prompt(self.counter)
         states = tuple((*self._path, id(step), i) for i in range(number))
         for key in states:
             branch = origin.copy()
-            branch.is_open |= bool(others) or parent is None
+            branch.is_open |= len(targets) != 1
             branch.parent = parent
             branch.inherited = frozenset(
                 site for variable in origin.variables.values() for site in variable.sites

@@ -251,13 +251,13 @@ def shortest(expression: Expression, known: Mapping[str, str]) -> str | None:
             texts = [shortest(part, known) for part in parts]
             return None if None in texts else "".join(text for text in texts if text is not None)
         case Choice(options=options):
-            found = [text for o in options if (text := shortest(o, known)) is not None]
+            found = [best for o in options if (best := shortest(o, known)) is not None]
             return min(found, key=len, default=None)
         case Repeat(part=part, low=low):
             if low == 0:
                 return ""
-            text = shortest(part, known)
-            return None if text is None else text * low
+            once = shortest(part, known)
+            return None if once is None else once * low
         case Reference(rule=rule):
             return known.get(rule)
 

@@ -30,6 +30,13 @@ ROOT: Expression = Reference("root")
 CONSTRAINTS = ("regex", "ebnf", "json_schema")
 
 
+def is_stopped(gen: Gen, unknown: frozenset[str]) -> bool:
+    """Whether a string, a pattern or a token other than the usual may end a gen's text."""
+    said = gen.sampling
+    holes = {f"sampling.{name}" for name in ("stop", "stop_regex", "stop_token_ids")}
+    return bool(said.stop or said.stop_regex or said.stop_token_ids or unknown & holes)
+
+
 @dataclass(eq=False)
 class Language:
     """The texts that a constraint allows.
@@ -114,9 +121,9 @@ class Languages:
             rules = read_grammar(text)
         except UnreadableError:
             rules = {}
-        error = _refusal(spec) if kind == "ebnf" else None
-        language = Language(spec, error, {} if error else rules, self._counter)
-        if error is None and rules and language.shortest is None:
+        refusal = _refusal(spec) if kind == "ebnf" else None
+        language = Language(spec, refusal, {} if refusal else rules, self._counter)
+        if refusal is None and rules and language.shortest is None:
             language.error = UnsatisfiableError(
                 "there is no finite text",
                 kind=spec.kind,

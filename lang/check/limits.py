@@ -24,9 +24,11 @@ from ...ir.program import (
 from ...ir.scopes import bodies, names_of
 from ..compiler.ownership import MUTATORS
 from .finding import Finding, finding
-from .languages import Languages
+from .languages import CONSTRAINTS, Languages, is_stopped
 from .trace import Trace
 from .values import all_steps, inside
+
+_BOUNDS = frozenset({"sampling.max_new_tokens", *CONSTRAINTS})  # holes that may bound a gen
 
 
 def unbounded_gens(trace: Trace, languages: Languages) -> Iterator[Finding]:
@@ -35,7 +37,7 @@ def unbounded_gens(trace: Trace, languages: Languages) -> Iterator[Finding]:
         gen = met.statement
         if not isinstance(gen, Gen) or gen.sampling.max_new_tokens is not None:
             continue
-        if gen.sampling.stop or gen.sampling.stop_token_ids or _has_hole(met.unknown):
+        if is_stopped(gen, met.unknown) or met.unknown & _BOUNDS:
             continue
         language = languages.of_gen(gen, met.unknown)
         if language is not None and (language.error or language.most_bytes is not None):
@@ -51,13 +53,6 @@ def unbounded_gens(trace: Trace, languages: Languages) -> Iterator[Finding]:
             "max_new_tokens (128 unless given)",
             "Give it max_tokens, or a stop string.",
         )
-
-
-def _has_hole(unknown: frozenset[str]) -> bool:
-    return bool(
-        unknown & {"sampling.max_new_tokens", "sampling.stop", "sampling.stop_token_ids"}
-        or unknown & {"regex", "ebnf", "json_schema"}
-    )
 
 
 def unbounded_loops(trace: Trace) -> Iterator[Finding]:

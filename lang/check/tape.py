@@ -22,7 +22,6 @@ class Tape:
         length: tokens that are settled.
         pending: text behind them.
         stored: tokens from its beginning whose keys and values an earlier statement has left.
-        fixed: the text from the very beginning that no argument changes; None: it goes on.
         dynamic_line: where the turn that is open first had text that only a run knows; 0: nowhere.
         constant: characters of constant text since then.
         text_line: where the last text was appended.
@@ -33,8 +32,6 @@ class Tape:
     length: Range = NONE
     pending: Pieces = ()
     stored: Range = NONE
-    fixed: str = ""
-    is_fixed: bool = True
     dynamic_line: int = 0
     constant: int = 0
     text_line: int = 0
@@ -50,17 +47,14 @@ class Tape:
         tape = replace(self, pending=merged((*self.pending, *pieces)), text_line=line)
         for piece in pieces:
             if not isinstance(piece, str):
-                tape = replace(tape, is_fixed=False, dynamic_line=line, constant=0)
+                tape = replace(tape, dynamic_line=line, constant=0)
             else:
-                if tape.is_fixed:
-                    tape = replace(tape, fixed=tape.fixed + piece)
                 tape = replace(tape, constant=tape.constant + len(piece))
         return tape
 
     def written(self, text: str) -> Tape:
         """What the model's format puts around turns is appended."""
-        tape = replace(self, pending=merged((*self.pending, text)))
-        return replace(tape, fixed=tape.fixed + text) if tape.is_fixed else tape
+        return replace(self, pending=merged((*self.pending, text)))
 
     def begin_turn(self, role: str, counter: Counter) -> Tape:
         """A turn begins."""
@@ -128,13 +122,10 @@ class Tape:
         mine, its = (self.length, other.length)
         if not same:
             mine, its = self.prompt(counter), other.prompt(counter)
-        fixed = _common(self.fixed, other.fixed)
         return Tape(
             length=mine | its,
             pending=self.pending if same else (),
             stored=self.stored | other.stored,
-            fixed=fixed,
-            is_fixed=self.is_fixed and other.is_fixed and self.fixed == other.fixed,
             dynamic_line=self.dynamic_line or other.dynamic_line,
             text_line=self.text_line if same else 0,
             has_computed=self.has_computed or other.has_computed,
@@ -144,14 +135,8 @@ class Tape:
 
 
 _COMPUTED: dict[str, Any] = {
-    "is_fixed": False,
     "dynamic_line": 0,
     "constant": 0,
     "text_line": 0,
     "has_computed": True,
 }
-
-
-def _common(a: str, b: str) -> str:
-    length = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
-    return a[: min(len(a), len(b)) if length is None else length]
