@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NewType, Protocol, assert_never
+from typing import Any, NewType, Protocol, assert_never, runtime_checkable
 
 import msgspec
 
 from .choices import METHODS, NEEDS_UNCONDITIONAL, Scored, mean_logprobs
-from .errors import RoleError
+from .errors import RoleError, UnsupportedError
+from .media import content_of
 from .nodes import (
     NOWHERE,
     Gen,
+    Image,
     JoinMode,
     Let,
     RoleBegin,
@@ -99,6 +101,15 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Sighted(Protocol):
+    """A backend whose models may see images."""
+
+    async def attach(self, sequence: SequenceId, url: str) -> None:
+        """Append an image. Raises `UnsupportedError` where this model sees none."""
+        ...
+
+
 @dataclass(eq=False, slots=True)
 class Execution:
     """One strand of a running program."""
@@ -116,6 +127,7 @@ class Execution:
     role: str | None = None
     _role_start: int = 0  # where the open turn's content begins in `text`
     _scopes: list[int] = field(default_factory=list[int])  # where the open ones begin in `text`
+    _images: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     _birth: int = 0  # length of `text` when a fork was born
 
     @classmethod
@@ -142,6 +154,8 @@ class Execution:
         match statement:
             case Text(text=text):
                 await self._append(text)
+            case Image(url=url):
+                await self._attach(url, span)
             case RoleBegin(role=role):
                 await self._begin_role(role, span)
             case RoleEnd(role=role):
@@ -175,6 +189,7 @@ class Execution:
                 role=self.role,
                 _role_start=self._role_start,
                 _scopes=list(self._scopes),
+                _images=list(self._images),
                 _birth=len(self.text),
             )
             for sequence in sequences
@@ -212,6 +227,17 @@ class Execution:
         if self.listener and text:
             self.listener(Piece(text, name, meta))
 
+    async def _attach(self, url: str, span: Span) -> None:
+        if not isinstance(self.backend, Sighted):
+            raise UnsupportedError(
+                f"{type(self.backend).__name__} takes no images",
+                span=span,
+                hint="Run the program on a service whose model sees them (OpenAI, Anthropic, "
+                "LiteLLM).",
+            )
+        await self.backend.attach(self.sequence, url)
+        self._images.append((len(self.text), url))
+
     async def _begin_role(self, role: str, span: Span) -> None:
         if self.role is not None:
             raise RoleError(
@@ -227,16 +253,21 @@ class Execution:
         await self._begin_turn(role)
 
     async def _begin_turn(self, role: str) -> None:
-        await self._append(self.roles.part(role)[0])
+        await self._append(self._marks(role)[0])
         self.role, self._role_start = role, len(self.text)
 
     async def _end_role(self, role: str, span: Span) -> None:
         if self.role != role:
             raise RoleError(f"the role {role!r} ends, but {self.role!r} is open", span=span)
-        content = self.text[self._role_start :].lstrip()
+        suffix = self._marks(role)[1]
+        images = [(at - self._role_start, url) for at, url in self._images]
+        content = content_of(self.text[self._role_start :], [i for i in images if i[0] >= 0])
         self.messages.append({"role": role, "content": content})
         self.role = None
-        await self._append(self.roles.part(role)[1])
+        await self._append(suffix)
+
+    def _marks(self, role: str) -> tuple[str, str]:
+        return self.roles.turn(role, [message["role"] for message in self.messages])
 
     async def _generate(self, gen: Gen) -> None:
         sampling = gen.sampling.over(self.defaults)

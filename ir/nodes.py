@@ -86,6 +86,12 @@ class Text(Statement, frozen=True, kw_only=True):
     text: str
 
 
+class Image(Statement, frozen=True, kw_only=True):
+    """Show the model an image here: a data URL, or an address that its service fetches."""
+
+    url: str
+
+
 class RoleBegin(Statement, frozen=True, kw_only=True):
     """Open a turn of a conversation."""
 
@@ -142,6 +148,6 @@ class ScopeEnd(Statement, frozen=True, kw_only=True):
     out: str
 
 
-Stmt = Text | RoleBegin | RoleEnd | Gen | Select | Let | ScopeBegin | ScopeEnd
+Stmt = Text | Image | RoleBegin | RoleEnd | Gen | Select | Let | ScopeBegin | ScopeEnd
 
 JoinMode = Literal["gather_variable", "concate_and_append"]

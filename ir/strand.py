@@ -174,6 +174,11 @@ class Strand:
         everything.exception()
         return self._execution
 
+    @property
+    def execution(self) -> Execution | None:
+        """The execution, once it has begun; it changes as statements run."""
+        return self._execution
+
     def meta(self, name: str) -> Any:
         """What the machine noted about a variable whose value is there."""
         return None if self._execution is None else self._execution.meta.get(name)

@@ -12,6 +12,7 @@ from .expressions import Const, Expression, Format, Hole, Items, Name, Read, Tar
 from .lowering import Unsupported, constant, lower, lower_target
 from .nodes import (
     Gen,
+    Image,
     Let,
     RoleBegin,
     RoleEnd,
@@ -48,6 +49,7 @@ from .program import (
 
 FORMS: dict[type[Statement], tuple[str, tuple[str, ...]]] = {
     Text: ("text", ("text",)),
+    Image: ("image", ("url",)),
     RoleBegin: ("role_begin", ("role",)),
     RoleEnd: ("role_end", ("role",)),
     Gen: ("gen", ("out",)),
@@ -58,7 +60,14 @@ FORMS: dict[type[Statement], tuple[str, tuple[str, ...]]] = {
 }
 """How a statement is called in the text, and which fields are its arguments by place."""
 
-PLACEHOLDERS: dict[str, Any] = {"text": "", "role": "", "out": "", "choices": (), "value": None}
+PLACEHOLDERS: dict[str, Any] = {
+    "text": "",
+    "url": "",
+    "role": "",
+    "out": "",
+    "choices": (),
+    "value": None,
+}
 """What a required field of a statement holds where a hole fills it."""
 
 READS = {"variable": "variable", "meta": "get_meta_info", "bound": "bound"}

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from ..ir.holes import as_options
-from ..ir.nodes import Gen, RoleBegin, RoleEnd, Sampling, Select
+from ..ir.nodes import Gen, Image, RoleBegin, RoleEnd, Sampling, Select
 from ..ir.reasoning import find_marks
 from ..ir.stop_patterns import check_stop_patterns
 from .choices import ChoicesMethod, token_length_normalized
+from .errors import UnsupportedError
 from .expr import (
     DTYPES,
     NUMBER_STOPS,
@@ -22,6 +23,7 @@ from .expr import (
     logprobs_of,
     schema_text,
 )
+from .images import image_url
 
 
 def gen(
@@ -275,6 +277,32 @@ def separate_reasoning(expr: Expr, model_type: str) -> Expr:
             else statement
             for statement in expr.statements
         )
+    )
+
+
+def image(source: Any) -> Expr:
+    """Show the model an image, in a turn of the user.
+
+    Args:
+        source: a path, the bytes of a PNG, JPEG, GIF or WebP file, a PIL image, or a URL.
+
+    Raises:
+        FileNotFoundError: no file is there.
+        ValueError: it is no image of these kinds.
+        TypeError: something else.
+    """
+    return Expr(Image(url=image_url(source)))
+
+
+def video(path: Any, num_frames: int) -> Expr:
+    """Refuses: no backend takes a video.
+
+    Raises:
+        UnsupportedError: always.
+    """
+    raise UnsupportedError(
+        f"video({str(path)!r}): no backend takes a video",
+        hint=f"Take {num_frames} frames with a video library, and give each to image().",
     )
 
 

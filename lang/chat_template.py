@@ -1,22 +1,29 @@
-"""Chat templates by name, for completion models whose service does not write the turns itself.
+"""Chat templates by name, for models whose own is not at hand.
 
     backend = rl.OpenAI("my-model", is_chat_model=False, chat_template=get_chat_template("chatml"))
+    backend = rl.RuntimeEndpoint("http://host:30000", chat_template_name="llama-3-instruct")
 
-A model with a tokenizer of its own (`Engine`, `RuntimeEndpoint`) writes turns as that says, and
-needs nothing from here. The names are SGLang's. Left out are its templates that put the system's
-text into the user's first turn (llama-2-chat, gemma-it), as each turn is written by its role alone
-here, and those of models that see images.
+A model with a tokenizer of its own (`Engine`, `RuntimeEndpoint`) writes turns as that says, unless
+another is named. The names are SGLang's; what they stand for is in `chat_formats.py`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
-from ..ir.roles import PLAIN, RoleFormat
+from ..ir.roles import RoleFormat
+from .chat_formats import FORMATS, PATHS
 
-ROLES = ("system", "user", "assistant")
+
+class ChatTemplateStyle(Enum):
+    """How the system's turn stands beside the first user's."""
+
+    PLAIN = "on its own"
+    LLAMA2 = "inside it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +35,57 @@ class ChatTemplate:
         default_system_prompt: inserted before a first turn that is not the system's.
         role_prefix_and_suffix: role -> what stands before and after its turns' content.
         stop_str: strings that end a turn.
+        image_token: what stands for an image in the text.
+        audio_token: what stands for a sound.
+        style: with `LLAMA2` a first system's text is a part of the user's turn after it.
+        preamble: what stands before the first turn.
     """
 
     name: str
     default_system_prompt: str | None
     role_prefix_and_suffix: dict[str, tuple[str, str]]
     stop_str: Sequence[str] = ()
+    image_token: str = "<image>"
+    audio_token: str = "<audio>"
+    style: ChatTemplateStyle = ChatTemplateStyle.PLAIN
+    preamble: str = ""
 
     def role_format(self) -> RoleFormat:
         """The machine's form of it."""
+        parts = dict(self.role_prefix_and_suffix)
+        after = None
+        if self.style is ChatTemplateStyle.LLAMA2:
+            user, system = parts["user"], parts["system"]
+            parts["system"] = (user[0] + system[0], system[1])
+            after = ("", user[1])
         return RoleFormat(
-            parts=self.role_prefix_and_suffix,
+            parts=parts,
             default_system=self.default_system_prompt,
+            preamble=self.preamble,
             stop=tuple(self.stop_str),
+            user_after_system=after,
         )
+
+    def get_prefix_and_suffix(
+        self, role: str, hist_messages: Sequence[Mapping[str, Any]]
+    ) -> tuple[str, str]:
+        """What stands around a turn's content, given the messages before it."""
+        return self.role_format().turn(role, [str(message["role"]) for message in hist_messages])
+
+    def get_prompt(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """The messages as one text; a system message of None is the default one, or nothing."""
+        said: list[Mapping[str, Any]] = []
+        prompt = self.preamble
+        for message in messages:
+            content = message["content"]
+            if content is None and message["role"] == "system":
+                content = self.default_system_prompt
+            if content is None:
+                continue
+            prefix, suffix = self.get_prefix_and_suffix(message["role"], said)
+            prompt += f"{prefix}{content}{suffix}"
+            said.append(message)
+        return prompt
 
 
 Matcher = Callable[[str], ChatTemplate | None]
@@ -83,67 +127,23 @@ def get_chat_template_by_model_path(model_path: str) -> ChatTemplate:
     return next((template for template in found if template), None) or get_chat_template("default")
 
 
-def _same(prefix: str, suffix: str) -> dict[str, tuple[str, str]]:
-    """Turns that differ in the role's name alone, for which `{}` stands."""
-    return {role: (prefix.format(role), suffix) for role in ROLES}
-
-
-def _by_role(*parts: tuple[str, str]) -> dict[str, tuple[str, str]]:
-    """Turns of system, user and assistant, in this order."""
-    return dict(zip(ROLES, parts, strict=True))
-
-
-_HELPFUL = "You are a helpful assistant."
-_VICUNA = (
-    "A chat between a curious user and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the user's questions."
-)
-_CHATML = _same("<|im_start|>{}\n", "<|im_end|>\n")
-_YI = _by_role(
-    ("", ""),
-    ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
-    ("", "<|im_end|>\n"),
-)
-_COMMAND_R = _by_role(
-    ("<|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
-    ("<|START_OF_TURN_TOKEN|><|USER_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
-    ("<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
-)
-_LLAMA_3 = _same("<|start_header_id|>{}<|end_header_id|>\n\n", "<|eot_id|>")
-_LLAMA_4 = _same("<|header_start|>{}<|header_end|>\n\n", "<|eot|>")
-_GRANITE = _same("<|start_of_role|>{}<|end_of_role|>", "<|end_of_text|>\n")
-
-for _template in (
-    ChatTemplate("default", None, PLAIN.parts),
-    ChatTemplate("chatml", None, _CHATML, ("<|im_end|>",)),
-    ChatTemplate("qwen", _HELPFUL, _CHATML, ("<|im_end|>",)),
-    ChatTemplate("yi-1.5", None, _YI, ("<|im_end|>",)),
-    ChatTemplate(
-        "vicuna_v1.1", _VICUNA, _by_role(("", " "), ("USER:", " "), ("ASSISTANT:", "</s>"))
-    ),
-    ChatTemplate("llama-3-instruct", None, _LLAMA_3, ("<|eot_id|>",)),
-    ChatTemplate("llama-4", None, _LLAMA_4, ("<|eot|>",)),
-    ChatTemplate("c4ai-command-r", None, _COMMAND_R, ("<|END_OF_TURN_TOKEN|>",)),
-    ChatTemplate("granite-3-instruct", None, _GRANITE, ("<|end_of_text|>",)),
-):
-    register_chat_template(_template)
-
-# What a model's path contains -> the template; the first that is found counts.
-_PATHS = {
-    r"vicuna": "vicuna_v1.1",
-    r"llama-3.*instruct": "llama-3-instruct",
-    r"llama-4.*instruct": "llama-4",
-    r"yi-1\.5.*chat": "yi-1.5",
-    r"qwen(?!.*vl)": "qwen",
-    r"c4ai-command-r": "c4ai-command-r",
-    r"granite.*instruct": "granite-3-instruct",
-    r"chatml": "chatml",
-}
+for _name, _format in FORMATS.items():
+    register_chat_template(
+        ChatTemplate(
+            _name,
+            _format.system,
+            _format.parts,
+            _format.stop,
+            image_token=_format.image,
+            style=ChatTemplateStyle.LLAMA2 if _format.is_shared else ChatTemplateStyle.PLAIN,
+            preamble=_format.preamble,
+        )
+    )
 
 
 @register_chat_template_matching_function
 def _by_path(model_path: str) -> ChatTemplate | None:
-    for pattern, name in _PATHS.items():
+    for pattern, name in PATHS.items():
         if re.search(pattern, model_path, re.IGNORECASE):
             return get_chat_template(name)
     return None

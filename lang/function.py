@@ -437,7 +437,7 @@ class Function:
         wanted = settings.get("compiled")
         if wanted is False or not settings.get("use_thread", True):
             return None
-        is_server = hasattr(backend, "run_program")
+        is_server = getattr(backend, "runs_programs", False)
         if wanted is None and not is_server:
             return None
         compiled = self.compile()

@@ -6,12 +6,15 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..ir import loop
 from ..ir.nodes import NOWHERE, JoinMode, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Span, Stmt
 from ..ir.strand import Strand
 from .expr import Expr, as_expr
+
+if TYPE_CHECKING:
+    from .interpreter import StreamExecutor
 
 
 class ProgramState:
@@ -142,6 +145,13 @@ class ProgramState:
         """Wait for everything so far; return what stopped the program, if anything did."""
         self.strand.wait()
         return self.strand.error
+
+    @property
+    def stream_executor(self) -> StreamExecutor:
+        """What executes the program, under SGLang's names."""
+        from .interpreter import StreamExecutor  # it imports this module
+
+        return StreamExecutor(self.strand)
 
     # ---- streaming
 

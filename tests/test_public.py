@@ -13,6 +13,7 @@ BUDGET_S = 0.15
 PUBLIC = [
     "Anthropic",
     "BackendError",
+    "Crusoe",
     "Engine",
     "Function",
     "GrammarError",
@@ -25,8 +26,10 @@ PUBLIC = [
     "Runtime",
     "RuntimeEndpoint",
     "ScriptedBackend",
+    "ServerArgs",
     "UnboundVariableError",
     "UnsupportedError",
+    "VertexAI",
     "__version__",
     "assistant",
     "assistant_begin",
@@ -40,6 +43,7 @@ PUBLIC = [
     "get_server_info",
     "global_config",
     "greedy_token_selection",
+    "image",
     "role",
     "select",
     "separate_reasoning",
@@ -52,6 +56,7 @@ PUBLIC = [
     "user",
     "user_begin",
     "user_end",
+    "video",
 ]
 
 

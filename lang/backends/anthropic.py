@@ -7,6 +7,7 @@ from typing import Any
 
 from ...ir.errors import BackendError, UnsupportedError
 from ...ir.machine import Emit
+from ...ir.media import Content
 from ...ir.nodes import Gen
 from .service import Answer, Outlet, Retry, TextBackend, failure_of, package, take, wanted
 from .talk import Talk
@@ -158,8 +159,8 @@ def _conversation(talk: Talk) -> dict[str, Any]:
     Raises:
         UnsupportedError: a turn that the protocol has no place for.
     """
-    messages = talk.messages()
-    system: list[dict[str, str]] = []
+    messages = [{**m, "content": _content(m["content"])} for m in talk.messages()]
+    system: list[dict[str, Any]] = []
     while messages and messages[0]["role"] == "system":
         system.append({"type": "text", "text": messages.pop(0)["content"]})
     for message in messages:
@@ -175,3 +176,22 @@ def _conversation(talk: Talk) -> dict[str, Any]:
             hint="Leave the space out; the model writes it.",
         )
     return {"messages": messages, **({"system": system} if system else {})}
+
+
+def _content(content: Content) -> Content:
+    """A message's content with images in this protocol's form."""
+    if isinstance(content, str):
+        return content
+    return [
+        {"type": "image", "source": _source(part["image_url"]["url"])}
+        if part["type"] == "image_url"
+        else part
+        for part in content
+    ]
+
+
+def _source(url: str) -> dict[str, str]:
+    if not url.startswith("data:"):
+        return {"type": "url", "url": url}
+    kind, _, data = url.removeprefix("data:").partition(";base64,")
+    return {"type": "base64", "media_type": kind, "data": data}

@@ -22,6 +22,8 @@ from ...ir.errors import BackendError
 from ...ir.machine import Emit, Generation, SequenceId
 from ...ir.nodes import Gen
 from ...ir.roles import RoleFormat
+from ..chat_template import get_chat_template
+from ..errors import sees_nothing
 
 if TYPE_CHECKING:
     import aiohttp
@@ -39,6 +41,8 @@ class RuntimeEndpoint:
         base_url: "http://host:port".
         api_key: sent as a bearer token.
         verify: `False` accepts any certificate; a path names a file of trusted ones.
+        chat_template_name: writes turns as this template of `lang.chat_template` says, in place of
+            the model's own; programs then run here, one request a gen.
 
     Attributes:
         base_url: without a trailing slash.
@@ -47,11 +51,17 @@ class RuntimeEndpoint:
 
     Raises:
         BackendError: nobody answers at `base_url`, or refuses.
+        KeyError: no template has that name.
     """
 
     def __init__(
-        self, base_url: str, api_key: str | None = None, verify: bool | str | None = None
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        verify: bool | str | None = None,
+        chat_template_name: str | None = None,
     ) -> None:
+        template = None if chat_template_name is None else get_chat_template(chat_template_name)
         self.base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._verify = verify
@@ -62,6 +72,9 @@ class RuntimeEndpoint:
         self.programs: set[str] = set()  # hashes of the programs that the server knows
         self.model_info: dict[str, Any] = loop.wait(self._connect())
         self._roles = msgspec.convert(self.model_info["role_format"], RoleFormat)
+        self.runs_programs = template is None  # the server writes turns as its model does
+        if template is not None:
+            self._roles = template.role_format()
         _open.add(self)
 
     # ---- from any thread
@@ -110,6 +123,14 @@ class RuntimeEndpoint:
             segments[-1] += text
         else:
             segments.append(text)
+
+    async def attach(self, sequence: SequenceId, url: str) -> None:
+        """See `Sighted`.
+
+        Raises:
+            UnsupportedError: always; the server has no models that see images.
+        """
+        raise sees_nothing(str(self.model_info["model_path"]))
 
     async def generate(self, sequence: SequenceId, gen: Gen, emit: Emit | None) -> Generation:
         """See `Backend`."""

@@ -6,9 +6,26 @@ import threading
 import weakref
 from typing import Any
 
-from ...ir.machine import Backend
+from ...ir.machine import Backend, SequenceId
 from ...runtime.desk.sequences import DeskBackend
 from ...runtime.offline import Engine
+from ..errors import sees_nothing
+
+
+class Sequences(DeskBackend):
+    """An engine's sequences; an image is refused with the model's name."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine.desk)
+        self._model = engine.config.model_name
+
+    async def attach(self, sequence: SequenceId, url: str) -> None:
+        """See `Sighted`.
+
+        Raises:
+            UnsupportedError: always; the runtime has no models that see images.
+        """
+        raise sees_nothing(self._model)
 
 
 class LocalBackend:
@@ -47,9 +64,9 @@ class LocalBackend:
 
     async def ready(self) -> Backend:
         """See `ProgramBackend`."""
-        desk = self.engine.desk
+        engine = self.engine
         if self._backend is None:
-            self._backend = DeskBackend(desk)
+            self._backend = Sequences(engine)
         return self._backend
 
     def flush_cache(self) -> bool:

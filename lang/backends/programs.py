@@ -40,7 +40,7 @@ def begin(
     streams: bool,
 ) -> tuple[Strand, Callable[[], Awaitable[Any]]]:
     """Return a strand for a program and what runs it there: on a server whole, else here."""
-    if isinstance(backend, RuntimeEndpoint):
+    if isinstance(backend, RuntimeEndpoint) and backend.runs_programs:
         strand = Strand(received, streams=streams)
         return strand, partial(run_there, backend, program, hosts, arguments, strand, defaults)
 

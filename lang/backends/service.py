@@ -196,6 +196,19 @@ class TextBackend(ABC):
         """See `Backend`; the state is text, so `tokens` say nothing here."""
         self._talks[sequence].append(text)
 
+    async def attach(self, sequence: SequenceId, url: str) -> None:
+        """See `Sighted`. Whether a chat model sees images is its service's to say.
+
+        Raises:
+            UnsupportedError: a completion model, or no turn of the user is open.
+        """
+        if not self.is_chat_model:
+            raise UnsupportedError(
+                f"the completion model {self.model_name!r} takes no images",
+                hint="Use a chat model that sees them.",
+            )
+        self._talks[sequence].attach(url)
+
     async def generate(self, sequence: SequenceId, gen: Gen, emit: Emit | None) -> Generation:
         """See `Backend`."""
         talk = self._talks[sequence]

@@ -8,8 +8,10 @@ model writes can pass for the mark of a turn.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ...ir.errors import UnsupportedError
+from ...ir.media import content_of
 from ...ir.roles import RoleFormat
 
 
@@ -47,6 +49,7 @@ class Turn:
 
     role: str
     content: str = ""
+    images: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
 
 
 @dataclass(slots=True)
@@ -78,14 +81,30 @@ class Talk:
         else:
             self.outside += text
 
-    def messages(self) -> list[dict[str, str]]:
+    def attach(self, url: str) -> None:
+        """Take an image.
+
+        Raises:
+            UnsupportedError: no turn of the user is open.
+        """
+        if not self.is_open or self.turns[-1].role != "user":
+            raise UnsupportedError(
+                "a chat model is shown images in turns of the user, and this one stands outside",
+                hint="Write s += user(image(...) + question).",
+            )
+        self.turns[-1].images.append((len(self.turns[-1].content), url))
+
+    def messages(self) -> list[dict[str, Any]]:
         """The conversation, with the open turn last where something stands in it already.
 
         Text without any turn is one message of the user.
         """
         if not self.turns:
             return [{"role": "user", "content": self.text}]
-        whole = [{"role": turn.role, "content": turn.content.lstrip()} for turn in self.turns]
+        whole: list[dict[str, Any]] = [
+            {"role": turn.role, "content": content_of(turn.content, turn.images)}
+            for turn in self.turns
+        ]
         return whole if self.prefix() or not self.is_open else whole[:-1]
 
     def prefix(self) -> str:

@@ -194,6 +194,10 @@ class Mixes(Effects):
         given = self._named_arguments(node, word)
         if id(word) in ROLES or word is api.role:
             return self._turn(node, word, given)
+        if word in (api.image, api.video):
+            raise Unsupported(
+                node, f"{word.__name__}()", "services alone take it, and those run functions as is"
+            )
         if word is api.separate_reasoning:
             return self._separated(node, given)
         if id(word) in TYPED:

@@ -14,7 +14,7 @@ from ..expr import Expr
 from .scope import Scope
 
 _NAMES = """
-    gen gen_int gen_string select separate_reasoning role system user assistant
+    gen gen_int gen_string select separate_reasoning image video role system user assistant
     system_begin system_end user_begin user_end
     assistant_begin assistant_end
 """

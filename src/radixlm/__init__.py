@@ -26,6 +26,7 @@ from .lang.api import (
     gen,
     gen_int,
     gen_string,
+    image,
     role,
     select,
     separate_reasoning,
@@ -35,6 +36,7 @@ from .lang.api import (
     user,
     user_begin,
     user_end,
+    video,
 )
 from .lang.backends.default import flush_cache, get_server_info, set_default_backend
 from .lang.choices import (
@@ -50,24 +52,30 @@ from .lang.state import ProgramState
 
 if TYPE_CHECKING:
     from .lang.backends.anthropic import Anthropic
+    from .lang.backends.crusoe import Crusoe
     from .lang.backends.endpoint import RuntimeEndpoint
     from .lang.backends.litellm import LiteLLM
     from .lang.backends.openai import OpenAI
     from .lang.backends.scripted import ScriptedBackend
     from .lang.backends.server_process import Runtime
+    from .lang.backends.vertexai import VertexAI
     from .runtime.offline import Engine
+    from .srt.server_args import ServerArgs
 
 __version__ = "0.1.0"
 
 # Names that few programs need or whose modules import torch: loaded when they are first used.
 _LAZY = {
     "Anthropic": "radixlm.lang.backends.anthropic",
+    "Crusoe": "radixlm.lang.backends.crusoe",
     "Engine": "radixlm.runtime.offline",
     "LiteLLM": "radixlm.lang.backends.litellm",
     "OpenAI": "radixlm.lang.backends.openai",
     "Runtime": "radixlm.lang.backends.server_process",
     "RuntimeEndpoint": "radixlm.lang.backends.endpoint",
     "ScriptedBackend": "radixlm.lang.backends.scripted",
+    "ServerArgs": "radixlm.srt.server_args",
+    "VertexAI": "radixlm.lang.backends.vertexai",
 }
 
 
@@ -84,6 +92,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "Anthropic",
     "BackendError",
+    "Crusoe",
     "Engine",
     "Function",
     "GrammarError",
@@ -96,8 +105,10 @@ __all__ = [
     "Runtime",
     "RuntimeEndpoint",
     "ScriptedBackend",
+    "ServerArgs",
     "UnboundVariableError",
     "UnsupportedError",
+    "VertexAI",
     "__version__",
     "assistant",
     "assistant_begin",
@@ -111,6 +122,7 @@ __all__ = [
     "get_server_info",
     "global_config",
     "greedy_token_selection",
+    "image",
     "role",
     "select",
     "separate_reasoning",
@@ -123,4 +135,5 @@ __all__ = [
     "user",
     "user_begin",
     "user_end",
+    "video",
 ]

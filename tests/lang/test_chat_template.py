@@ -1,5 +1,6 @@
 import pytest
 
+import radixlm as rl
 from radixlm.lang import chat_template
 from radixlm.lang.chat_template import (
     ChatTemplate,
@@ -25,7 +26,17 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> None:
         ("meta-llama/Llama-4-Scout-17B-16E-Instruct", "llama-4"),
         ("lmsys/vicuna-7b-v1.5", "vicuna_v1.1"),
         ("Qwen/Qwen2.5-7B-Instruct", "qwen"),
-        ("Qwen/Qwen2-VL-7B-Instruct", "default"),
+        ("Qwen/Qwen2-VL-7B-Instruct", "qwen2-vl"),
+        ("meta-llama/Llama-2-7b-chat-hf", "llama-2-chat"),
+        ("google/gemma-2-9b-it", "gemma-it"),
+        ("google/gemma-4-12b-it", "gemma-4-it"),
+        ("deepseek-ai/DeepSeek-V3", "deepseek-v3"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "qwen"),
+        ("deepseek-ai/Janus-Pro-7B", "janus-pro"),
+        ("OpenGVLab/InternVL2_5-8B", "internvl-2-5"),
+        ("openbmb/MiniCPM-V-2_6", "minicpmv"),
+        ("liuhaotian/llava-v1.5-7b", "vicuna_v1.1"),
+        ("databricks/dbrx-instruct", "dbrx-instruct"),
         ("01-ai/Yi-1.5-34B-Chat", "yi-1.5"),
         ("CohereForAI/c4ai-command-r-v01", "c4ai-command-r"),
         ("ibm-granite/granite-3.0-8b-instruct", "granite-3-instruct"),
@@ -34,6 +45,66 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_models_path_tells_its_template(path: str, name: str) -> None:
     assert get_chat_template_by_model_path(path).name == name
+
+
+SGLANG = """
+    default claude chatml chatml-llava qwen qwen2-vl vicuna_v1.1 llama-2-chat mistral
+    llama-3-instruct llama-3-instruct-llava llama-4 yi-1.5 yi-vl gemma-it gemma-4-it dbrx-instruct
+    c4ai-command-r internvl-2-5 interns1 granite-3-instruct deepseek-v3 glm-4v minicpmv minicpmo
+    janus janus-pro
+"""
+
+
+def test_all_of_sglangs_names_are_known() -> None:
+    assert sorted(chat_template._templates) == sorted(SGLANG.split())
+
+
+TALK = [
+    {"role": "system", "content": "S"},
+    {"role": "user", "content": "U"},
+    {"role": "assistant", "content": "A"},
+    {"role": "user", "content": "V"},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt"),
+    [
+        (
+            "chatml",
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n"
+            "<|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\nV<|im_end|>\n",
+        ),
+        (
+            "llama-2-chat",
+            "[INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST]A </s><s>[INST] V [/INST]",
+        ),
+        (
+            "gemma-it",
+            "<start_of_turn>user\nS\n\nU<end_of_turn>\n"
+            "<start_of_turn>model\nA<end_of_turn>\n<start_of_turn>user\nV<end_of_turn>\n",
+        ),
+        ("glm-4v", "[gMASK]<sop><|system|>\nS<|user|>\nU<|assistant|>\nA<|user|>\nV"),
+    ],
+)
+def test_a_template_writes_a_conversation_and_so_does_the_machine(name: str, prompt: str) -> None:
+    template = get_chat_template(name)
+    assert template.get_prompt(TALK) == prompt
+
+    @rl.function
+    def talk(s: rl.ProgramState) -> None:
+        for message in TALK:
+            s += rl.role(message["role"], message["content"])
+
+    state = talk.run(backend=rl.ScriptedBackend(roles=template.role_format()))
+    assert state.text() == prompt
+    assert state.messages() == TALK
+
+
+def test_a_missing_system_message_is_the_default_one_or_none() -> None:
+    unsaid = [{"role": "system", "content": None}, {"role": "user", "content": "U"}]
+    assert "You are a helpful assistant." in get_chat_template("qwen").get_prompt(unsaid)
+    assert get_chat_template("llama-2-chat").get_prompt(unsaid) == "[INST] U [/INST]"
 
 
 @pytest.mark.parametrize("name", sorted(chat_template._templates))

@@ -1,0 +1,1 @@
+"""SGLang's module paths of the backends, which are in `lang.backends`."""

@@ -1,0 +1,7 @@
+"""`LiteLLM` under SGLang's path."""
+
+from __future__ import annotations
+
+from ..backends.litellm import LiteLLM
+
+__all__ = ["LiteLLM"]

@@ -1,0 +1,49 @@
+"""Images as URLs, from whatever users have: a path, bytes, a PIL image, an address."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+}
+
+
+def image_url(source: Any) -> str:
+    """Return an image as a data URL; an address stays as it is, for the service to fetch.
+
+    Args:
+        source: a path, the bytes of a PNG, JPEG, GIF or WebP file, a PIL image, or a URL.
+
+    Raises:
+        FileNotFoundError: no file is there.
+        ValueError: the bytes are no image of these kinds.
+        TypeError: something else.
+    """
+    if isinstance(source, str) and source.startswith(("http://", "https://", "data:image/")):
+        return source
+    if isinstance(source, str | Path):
+        return _data_url(Path(source).read_bytes(), repr(str(source)))
+    if isinstance(source, bytes | bytearray):
+        return _data_url(bytes(source), "these bytes")
+    if hasattr(source, "save"):  # PIL's
+        buffer = BytesIO()
+        source.save(buffer, format="PNG")
+        return _data_url(buffer.getvalue(), "this image")
+    raise TypeError(
+        f"image() takes a path, bytes, a PIL image or a URL, not {type(source).__name__}"
+    )
+
+
+def _data_url(data: bytes, what: str) -> str:
+    kinds = [kind for signature, kind in SIGNATURES.items() if data.startswith(signature)]
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        kinds.append("image/webp")
+    if not kinds:
+        raise ValueError(f"{what} is no PNG, JPEG, GIF or WebP image; convert it to one of them")
+    return f"data:{kinds[0]};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,1 @@
+"""SGLang's paths of the few modules of its runtime that programs import."""

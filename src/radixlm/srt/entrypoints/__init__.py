@@ -1,0 +1,1 @@
+"""Ways into the runtime, under SGLang's path."""
