@@ -36,5 +36,5 @@ class VertexAI(LiteLLM):
             "vertex_project": project or os.environ.get(PROJECT),
             "vertex_location": location or os.environ.get(LOCATION),
         }
-        said = {name: value for name, value in given.items() if value}
+        said: dict[str, Any] = {name: value for name, value in given.items() if value}
         super().__init__("vertex_ai/" + model_name.removeprefix("vertex_ai/"), **said, **options)
