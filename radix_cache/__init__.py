@@ -12,6 +12,7 @@ from .errors import (
     OutOfSlotsError,
     PinQuotaError,
 )
+from .host import Copy, HostTier, HostUsage
 from .lease import Lease
 from .namespace import Namespace
 from .node import Slots, Tokens
@@ -22,7 +23,10 @@ from .view import NodeInfo, draw
 
 __all__ = [
     "CacheError",
+    "Copy",
     "Counts",
+    "HostTier",
+    "HostUsage",
     "Lease",
     "LeaseReleasedError",
     "Namespace",

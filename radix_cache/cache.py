@@ -9,14 +9,9 @@ from math import inf
 
 import numpy as np
 
-from .errors import (
-    LeaseReleasedError,
-    NoPinError,
-    NotCachedError,
-    OutOfSlotsError,
-    PinQuotaError,
-)
+from .errors import LeaseReleasedError, NoPinError, OutOfSlotsError
 from .evict import candidates
+from .host import HostTier
 from .lease import Lease
 from .namespace import Namespace
 from .node import Claim, Node, Tokens
@@ -47,6 +42,7 @@ class RadixCache:
         enabled: with `False` nothing is ever cached; leases work the same.
         page_size: tokens enter the tree and are matched in whole pages of so many.
         pin_share: of the pool, what pins may hold at most.
+        host_slots: size of a second pool, in host memory, for what is evicted; see `host`.
         clock: seconds from any start, never falling. Nothing runs in the background: what expired
             is dropped when somebody next looks.
     """
@@ -59,13 +55,16 @@ class RadixCache:
         enabled: bool = True,
         page_size: int = 1,
         pin_share: float = 0.5,
+        host_slots: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _require(num_slots >= 1, f"num_slots must be at least 1, not {num_slots}")
         _require(page_size >= 1, f"page_size must be at least 1, not {page_size}")
         _require(0 <= pin_share <= 1, f"pin_share must be from 0 to 1, not {pin_share}")
+        _require(host_slots >= 0, f"host_slots must be at least 0, not {host_slots}")
         self.enabled = enabled
         self.page_size = page_size
+        self.host = HostTier(host_slots, page_size, clock) if host_slots else None
         self._now_s = clock
         self._tree = RadixTree(candidates(policy), page_size, clock)
         self._pool = SlotPool(num_slots)
@@ -121,7 +120,9 @@ class RadixCache:
             available = self.available
             if count > available:
                 raise OutOfSlotsError(count, available)
-            self._evict(count - self._pool.num_free + self._ahead)
+            more = min(count - self._pool.num_free + self._ahead, self._tree.num_unlocked)
+            keep = None if self.host is None else self.host.keep
+            self._free(self._tree.evict(more, keep=keep))
         lease.append(self._pool.allocate(count))
 
     def commit(self, lease: Lease, tokens: Tokens) -> None:
@@ -172,6 +173,32 @@ class RadixCache:
         self._pool.free(lease.cut(lease.locked))
         self._tree.unlock(lease.node, lease.claim)
 
+    def recall(self, lease: Lease, tokens: Tokens) -> int:
+        """Bring back from the host what follows the locked part of a lease, and lock that too.
+
+        It counts as computed from now on: `host.plan` is to be carried out before the next pass.
+
+        Args:
+            lease: without private slots, as `acquire` gives it.
+            tokens: [n] i32 from position 0, as far as they are wanted.
+
+        Returns:
+            How many tokens came back, in whole pages; as many as there is room for.
+        """
+        self._require_live(lease, "recall")
+        _require_tokens(tokens)
+        private = len(lease) - lease.locked
+        _require(not private, f"cannot recall behind {private} private slots; do it before extend")
+        if self.host is None:
+            return 0
+        node, host = self.host.take(lease.namespace, tokens, lease.locked)
+        # Evicting to make room cannot take it from the host meanwhile: it is locked there.
+        count = min(len(host), self.available) // self.page_size * self.page_size
+        self.extend(lease, count)
+        self.host.give(node, host[:count], lease.private)
+        self.commit(lease, tokens[: len(lease)])
+        return count
+
     def match_length(self, tokens: Tokens, *, namespace: Namespace | str = "") -> int:
         """Return how many leading tokens are cached, touching neither locks nor recency."""
         _require_tokens(tokens)
@@ -208,7 +235,7 @@ class RadixCache:
         owner, now_s = Namespace.of(namespace), self._now_s()
         tokens = tokens[: len(tokens) // self.page_size * self.page_size]
         old = self._pins.get(owner, name)
-        self._require_pinnable(name, tokens, owner, old)
+        self._pins.require_room(name, self._match(tokens, owner), len(tokens), old=old)
         # A pin claims no time beyond its own: what leases claimed holds on when it ends.
         lease, path = self._lock(tokens, owner, Claim(priority, 0.0))
         if old is not None:
@@ -237,8 +264,10 @@ class RadixCache:
         return [pin.info(now_s) for pin in self._pins]
 
     def flush(self) -> int:
-        """Evict everything unlocked, and return how many slots that freed."""
-        return self._sweep() + self._evict(self._tree.num_unlocked)
+        """Drop everything unlocked, the host's too, and return how many slots that freed here."""
+        if self.host is not None:
+            self.host.clear()
+        return self._sweep() + self._free(self._tree.evict(self._tree.num_unlocked))
 
     def usage(self) -> Usage:
         """Return where the slots are now. O(1)."""
@@ -286,6 +315,8 @@ class RadixCache:
             path = [node.slots for node in self._tree.path(lease.node)]
             assert np.array_equal(lease.slots[: lease.locked], np.concatenate(path))
         self._pins.check(self._leases)
+        if self.host is not None:
+            self.host.check()
         in_tree = Counter[Namespace]()
         for node in nodes:
             in_tree[node.namespace] += len(node)
@@ -327,10 +358,9 @@ class RadixCache:
         now_s = self._now_s()
         for pin in self._pins.ended(now_s):
             self._unpin(pin)
+        if self.host is not None:
+            self.host.expire(now_s)
         return self._free(self._tree.expire(now_s))
-
-    def _evict(self, count: int) -> int:
-        return self._free(self._tree.evict(min(count, self._tree.num_unlocked)))
 
     def _free(self, dropped: list[Dropped]) -> int:
         """Take back what left the tree, in one piece, and return how many slots that is."""
@@ -345,20 +375,6 @@ class RadixCache:
     def _unpin(self, pin: Pin) -> None:
         self._pins.pop(pin)
         self.release(pin.lease)
-
-    def _require_pinnable(
-        self, name: str, tokens: Tokens, namespace: Namespace, old: Pin | None
-    ) -> None:
-        """Refuse a pin that is not cached or not within the quota once `old` has gone."""
-        path, cached, beyond = self._match(tokens, namespace)
-        if cached < len(tokens) or not cached:
-            raise NotCachedError(name, cached, len(tokens))
-        held = self._pins.held(without=old)
-        wanted = sum(map(len, held.union(path)))
-        if path[-1] not in held:
-            wanted -= beyond
-        if wanted > self._pins.quota:
-            raise PinQuotaError(name, wanted, self._pins.quota)
 
     def _require_live(self, lease: Lease, operation: str) -> None:
         if lease not in self._leases:

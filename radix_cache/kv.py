@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from .host import Copy
 
 
 class KVPool:
@@ -57,3 +61,23 @@ def num_slots_within(
     """
     slots = budget_bytes // bytes_per_slot(num_layers, num_kv_heads, head_dim, dtype)
     return max(0, slots - 1)
+
+
+def carry_out(plan: Sequence[Copy], device: KVPool, host: KVPool) -> None:
+    """Carry out the orders of `HostTier.plan` in turn, on the current stream of the device.
+
+    Gathers and scatters of whole slots, one a layer side: no kernel of its own, and a copy within
+    memory for each. `host` has the shapes and dtype of `device` but for its number of slots.
+    """
+    sides = [
+        *zip(device.keys, host.keys, strict=True),
+        *zip(device.values, host.values, strict=True),
+    ]
+    for order in plan:
+        for here, there in sides:
+            at_here = torch.from_numpy(order.device).to(here.device)
+            at_there = torch.from_numpy(order.host).to(there.device)
+            if order.to_host:
+                there[at_there] = here[at_here].to(there.device)
+            else:
+                here[at_here] = there[at_there].to(here.device)

@@ -95,7 +95,7 @@ def _node(node: NodeInfo, row: int, decode: Decode | None) -> Iterator[str]:
     if len(words) > LABEL_CHARACTERS:
         words = words[: LABEL_CHARACTERS - 3] + "..."
     width = 20 + 24 * log2(node.num_tokens)
-    title = f"{span(node)}, {node.num_tokens} tokens: {state(node)}"
+    title = f"{span(node)}: {state(node)}"
     yield f"<g><title>{_escape(title)}</title>"
     yield (
         f'<rect x="{x}" y="{row * ROW + 2}" width="{width:.0f}" height="{ROW - 4}" rx="4" '

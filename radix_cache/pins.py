@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 
+from .errors import NotCachedError, PinQuotaError
 from .lease import Lease
 from .namespace import Namespace
 from .node import Node
+from .tree import Match
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,22 @@ class Pins:
                 nodes.add(step)
                 step = step.parent
         return nodes
+
+    def require_room(self, name: str, found: Match, wanted: int, *, old: Pin | None) -> None:
+        """Refuse a pin of `wanted` tokens, of which `found` are cached, once `old` has gone.
+
+        Raises:
+            NotCachedError: not all of them are cached, or there are none.
+            PinQuotaError: all pins together would hold more than the quota.
+        """
+        if found.length < wanted or not wanted:
+            raise NotCachedError(name, found.length, wanted)
+        held = self.held(without=old)
+        total = sum(map(len, held.union(found.path)))
+        if found.path[-1] not in held:
+            total -= found.beyond
+        if total > self.quota:
+            raise PinQuotaError(name, total, self.quota)
 
     def put(self, pin: Pin) -> None:
         """Add `pin`, whose name is free in its namespace."""

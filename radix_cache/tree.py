@@ -163,17 +163,22 @@ class RadixTree:
             step = step.parent
         self._settle(node)
 
-    def evict(self, count: int) -> list[Dropped]:
+    def evict(
+        self, count: int, *, keep: Callable[[Node, int], None] | None = None
+    ) -> list[Dropped]:
         """Drop `count` tokens, rounded up to whole pages; there must be as many unlocked.
 
-        Leaves go in the policy's order, and of the last one only the tail that is needed.
-        O(log n) a leaf.
+        Leaves go in the policy's order, and of the last one only the tail that is needed; `keep`
+        is told each leaf and the first token to go, before it goes. O(log n) a leaf.
         """
         dropped: list[Dropped] = []
         while count > 0:
             leaf = self._candidates.first()
             pages = -(-count // self.page_size)
-            dropped.append(self._drop(leaf, max(0, len(leaf) - pages * self.page_size)))
+            start = max(0, len(leaf) - pages * self.page_size)
+            if keep is not None:
+                keep(leaf, start)
+            dropped.append(self._drop(leaf, start))
             count -= len(dropped[-1].slots)
         return dropped
 

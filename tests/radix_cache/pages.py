@@ -4,7 +4,7 @@ The model knows no nodes: it has one entry for each cached page, with what was e
 A path, that is a namespace and tokens, is a number (see `Paths`). From that it foresees what
 expires and, for policies whose rank is a page's own, what is evicted. Beside it stands the memory
 itself: `memory[slot]` says which path a request wrote there, so that a slot given out twice, or for
-another path, is seen as soon as anybody reads it.
+another path, is seen as soon as anybody reads it; so does `host_memory` of the host's slots.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from itertools import takewhile
 from math import inf
 
 from radixlm.radix_cache import Lease, Namespace, NodeInfo, RadixCache
+from radixlm.radix_cache.host import ABSENT
 
 
 class Paths:
@@ -68,6 +69,7 @@ class World:
     paths: Paths = field(default_factory=Paths)
     pages: dict[int, Page] = field(default_factory=dict[int, Page])
     memory: dict[int, int] = field(default_factory=dict[int, int])
+    host_memory: dict[int, int] = field(default_factory=dict[int, int])
     running: list[Request] = field(default_factory=list[Request])
     pins: dict[tuple[Namespace, str], PinModel] = field(
         default_factory=dict[tuple[Namespace, str], PinModel]
@@ -112,6 +114,29 @@ class World:
         for _ in range(-(-count // self.page_size)):
             inner = {page.above for page in self.pages.values()}
             del self.pages[min(self.pages.keys() - held - inner, key=self.rank)]
+
+    def carry_out(self) -> None:
+        """Do the copies that are ordered."""
+        host = self.cache.host
+        if host is None:
+            return
+        plan = host.plan()
+        for order in plan:
+            pairs = list(zip(order.device.tolist(), order.host.tolist(), strict=True))
+            if order.to_host:
+                self.host_memory |= {there: self.memory[here] for here, there in pairs}
+            else:
+                self.memory |= {here: self.host_memory[there] for here, there in pairs}
+        host.apply(plan)
+
+    def stored(self) -> dict[int, int]:
+        """Return the host slot of each path that the host has, as it says itself."""
+        found: dict[int, int] = {}
+        for namespace, tokens, slots in self.cache.host.entries() if self.cache.host else []:
+            paths = self.paths.along(namespace, tokens.tolist())
+            pairs = zip(paths, slots.tolist(), strict=True)
+            found |= {path: slot for path, slot in pairs if slot != ABSENT}
+        return found
 
     def sweep(self) -> None:
         for key, pin in list(self.pins.items()):

@@ -1,6 +1,7 @@
 """The cache against a dictionary of pages (`pages.py`), in any order of operations."""
 
 import random
+from itertools import takewhile
 from math import inf
 
 import numpy as np
@@ -50,12 +51,17 @@ class CacheMachine(RuleBasedStateMachine):
         size=st.sampled_from([12, 24, 200]),
         policy=st.sampled_from(sorted(POLICIES)),
         page_size=st.sampled_from([1, 4, 16]),
+        host_size=st.sampled_from([0, 16, 100]),
     )
-    def start(self, size: int, policy: str, page_size: int) -> None:
+    def start(self, size: int, policy: str, page_size: int, host_size: int) -> None:
         repeat = 8 if page_size == 16 else 1
         num_slots = size * repeat
         cache = RadixCache(
-            num_slots, policy=policy, page_size=page_size, clock=lambda: self.world.now_s
+            num_slots,
+            policy=policy,
+            page_size=page_size,
+            host_slots=host_size * repeat,
+            clock=lambda: self.world.now_s,
         )
         self.world = World(cache, policy, page_size, repeat, num_slots // 2)
 
@@ -98,6 +104,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.forget_evicted(max(0, len(tokens) - before.free))
         request.tokens += tokens
         request.paths = world.paths.along(request.namespace, request.tokens)
+        world.carry_out()
         for position in range(length, len(request.tokens)):  # the forward pass
             world.memory[int(request.lease.slots[position])] = request.paths[position]
 
@@ -177,6 +184,27 @@ class CacheMachine(RuleBasedStateMachine):
     ) -> None:
         tokens = self.spell(chunks)
         self.begin(namespace, tokens, max(0, len(tokens) - spare), priority, ttl_s)
+
+    @precondition(lambda self: self.world.cache.host)
+    @rule(chunks=chunk_lists, namespace=namespaces, priority=priorities, ttl_s=lifetimes)
+    def recall(
+        self, chunks: list[list[int]], namespace: Namespace, priority: int, ttl_s: float | None
+    ) -> None:
+        """Acquire what is on the device, and what the host has after it, without a gap."""
+        world, tokens = self.world, self.spell(chunks)
+        request = self.begin(namespace, tokens, len(tokens), priority, ttl_s)
+        paths, length = world.paths.along(namespace, tokens), len(request.tokens)
+        there = len(list(takewhile(world.stored().__contains__, paths[length:])))
+        before = world.cache.usage()
+        count = min(there, before.free + before.cached) // world.page_size * world.page_size
+        assert world.cache.recall(request.lease, as_array(tokens)) == count
+        self.forget_evicted(max(0, count - before.free))
+        request.tokens, request.paths = tokens[: length + count], paths[: length + count]
+        world.put(request.paths)
+
+    @rule()
+    def carry_out(self) -> None:
+        self.world.carry_out()
 
     @precondition(lambda self: self.world.running)
     @rule(pick=picks, chunks=chunk_lists)
@@ -278,9 +306,14 @@ class CacheMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_slot_holds_the_path_that_it_stands_for(self) -> None:
-        for request in self.world.running:
+        world = self.world
+        if world.cache.host is not None and world.cache.host.plan():
+            return  # not yet
+        for request in world.running:
             slots = request.lease.slots.tolist()
-            assert [self.world.memory[slot] for slot in slots] == request.paths
+            assert [world.memory[slot] for slot in slots] == request.paths
+        for path, slot in world.stored().items():
+            assert world.host_memory[slot] == path
 
     @invariant()
     def every_slot_is_accounted_for(self) -> None:

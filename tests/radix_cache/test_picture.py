@@ -31,8 +31,8 @@ def test_every_node_is_a_group_with_its_details() -> None:
     root = ElementTree.fromstring(to_svg(cache.list_nodes()))
     titles = [title.text or "" for title in root.iter(f"{SVG}title")]
     assert len(titles) == cache.statistics().num_nodes == 8
-    assert titles[0] == "0:3, 3 tokens: 3 hits, 2 locks, 0 s old, pinned as '<system>'"
-    assert titles[2] == "3:4, 1 tokens: 1 hit, 1 lock, 0 s old"
+    assert titles[0] == "0:3: 3 hits, 2 locks, 0 s old, pinned as '<system>'"
+    assert titles[2] == "3:4: 1 hit, 1 lock, 0 s old"
 
 
 def test_labels_are_ids_or_text_and_never_markup() -> None:
