@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -46,10 +46,12 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         for field in msgspec.structs.fields(kind):
             name = "--" + field.name.replace("_", "-")
             types = get_args(hints[field.name]) or (hints[field.name],)
-            is_flag = bool in types
             options: dict[str, Any] = {"default": field.default, "dest": field.name}
-            if is_flag:
+            if bool in types:
                 options["action"] = "store_true"
+            elif get_origin(hints[field.name]) is Literal:
+                options["choices"] = types
+                options["help"] = "default: %(default)s"
             else:
                 options["type"] = next(t for t in types if t is not type(None))
                 options["metavar"] = options["type"].__name__.upper()

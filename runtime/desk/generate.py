@@ -93,7 +93,6 @@ class Order:
     request: GenerateRequest
     items: list[Item]
     is_list: bool
-    shared: list[list[int]]  # prompts with n > 1, computed once before their samples
 
     def result(self, stream: Stream) -> Result:
         """One of the order's sequences so far.
@@ -117,25 +116,21 @@ def take_order(desk: Desk, request: GenerateRequest) -> Order:
     """
     prompts, is_batch = _prompts(desk, request)
     items: list[Item] = []
-    shared: list[list[int]] = []
     names = _names(request.rid, len(prompts), is_batch)
     for index, tokens in enumerate(prompts):
         fields = _pick(request.sampling_params, index, len(prompts), "sampling_params")
         sampling = sampling_params(fields)
         logprobs = _logprobs(request, index, len(prompts), is_batch)
         desk.verify(tokens, sampling, logprobs)
-        if sampling.n > 1:
-            shared.append(tokens)
         seed = desk.seed(sampling)
         for sample in range(sampling.n):
             rid = names[index] if sampling.n == 1 else f"{names[index]}_{sample}"
             items.append(Item(tokens, sampling, rid, (seed + sample) % (1 << 63), logprobs))
-    return Order(request, items, is_batch or len(items) > 1, shared)
+    return Order(request, items, is_batch or len(items) > 1)
 
 
 async def generate(desk: Desk, order: Order) -> Result | list[Result]:
     """Run an order to its end."""
-    await _share(desk, order)
     results = await _gather([_one(desk, order, item) for item in order.items])
     return results if order.is_list else results[0]
 
@@ -148,7 +143,6 @@ async def generate_stream(
     Chunks hold everything so far or, with `incremental`, only what is new. The chunks of a list
     carry `index`. News that come faster than they are read are merged.
     """
-    await _share(desk, order)
     with ExitStack() as stack:
         streams = [stack.enter_context(_submit(desk, order, item)) for item in order.items]
         waiting = {
@@ -221,11 +215,6 @@ def _submit(desk: Desk, order: Order, item: Item) -> Any:
         namespace=order.request.extra_key or "",
         priority=order.request.priority or 0,
     )
-
-
-async def _share(desk: Desk, order: Order) -> None:
-    namespace = order.request.extra_key or ""
-    await _gather([desk.prefill(tokens, namespace=namespace) for tokens in order.shared])
 
 
 async def _gather(work: Sequence[Any]) -> list[Any]:

@@ -71,8 +71,6 @@ class DeskBackend:
         sampling = _sampling(gen)
         logprobs = _logprobs(gen)
         seed = self._desk.seed(sampling)
-        if sampling.n > 1:
-            await self._desk.prefill(state.ids)
         try:
             with ExitStack() as stack:
                 streams = [
@@ -159,7 +157,6 @@ async def score_choices(
     tails = [encode(state.pending + choice, add_special_tokens=at_start) for choice in choices]
     pending = encode(state.pending, add_special_tokens=at_start)
     common = min(_common(pending, tail) for tail in tails)
-    await desk.prefill(state.ids + pending[:common])
     base = len(state.ids) + common
     prompts = [state.ids + tail for tail in tails]
     conditional = await asyncio.gather(

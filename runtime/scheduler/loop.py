@@ -166,7 +166,9 @@ class Loop:
 
     def _step(self) -> None:
         plan = self.scheduler.plan()
-        assert plan, "there is work, but nothing can run"
+        if not plan:
+            self._refuse_stuck()
+            return
         try:
             self._pass(plan)
         except Exception as error:  # a request must never stop the loop
@@ -177,6 +179,17 @@ class Loop:
         self._measure()
         if self._config.check_invariants:
             self.scheduler.cache.check()
+
+    def _refuse_stuck(self) -> None:
+        """End the job whose turn it is: nothing runs that could make room for it."""
+        job = next(self.scheduler.waiting.candidates())
+        usage = self.scheduler.cache.usage()
+        self._drop(
+            job,
+            f"The request needs {job.count} slots of the KV pool's {usage.pool}, and pinned "
+            f"prefixes hold {usage.pinned}; unpin some, or send a shorter prompt.",
+            503,
+        )
 
     def _pass(self, plan: Sequence[Slice]) -> None:
         """Compute one pass and give each job that reached its end the next token."""

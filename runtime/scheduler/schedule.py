@@ -8,14 +8,17 @@ device.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from ...radix_cache import OutOfSlotsError, RadixCache
 from ..config import ScheduleConfig
 from ..request import RequestId
 from .job import Job
+from .order import Queue
+from .sharing import Computing
 
 # Slots kept free for each running job when another is admitted; retraction covers the rest.
 RESERVE_TOKENS = 16
@@ -34,18 +37,31 @@ class Slice:
         return self.count == self.job.to_compute
 
 
+class Verdict(Enum):
+    """What becomes of a waiting job in this pass."""
+
+    ADMITTED = auto()
+    SHARES = auto()  # another is just computing its prefix: it waits for that, and the next may go
+    NO_ROOM = auto()  # nor may anybody behind it go: small ones would keep a large one out
+
+
 class Scheduler:
     """Queues and budgets over one radix cache.
 
-    Jobs wait in arrival order. A job is admitted when the cache has slots for all that it must
-    compute; when decoding runs out of slots, the job that has generated least is retracted: its KV
-    stays in the tree as far as memory allows, and it resumes later with the tokens it has.
+    Jobs wait in the order of the policy. A job is admitted when the cache has slots for all that it
+    must compute; when decoding runs out of slots, the job that has generated least is retracted:
+    its KV stays in the tree as far as memory allows, and it resumes later with the tokens it has.
     """
 
-    def __init__(self, cache: RadixCache, config: ScheduleConfig) -> None:
+    def __init__(
+        self,
+        cache: RadixCache,
+        config: ScheduleConfig,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.cache = cache
         self.config = config
-        self.waiting: deque[Job] = deque()
+        self.waiting = Queue(config.schedule_policy, cache, clock)
         self.running: list[Job] = []  # in order of admission
 
     @property
@@ -63,8 +79,8 @@ class Scheduler:
         return next((job for job in self.jobs() if job.submit.rid == rid), None)
 
     def add(self, job: Job) -> None:
-        """Put a job at the end of the queue."""
-        self.waiting.append(job)
+        """Queue a job."""
+        self.waiting.add(job)
 
     def plan(self) -> list[Slice]:
         """Choose the next pass. Every chosen job has slots for its tokens."""
@@ -79,11 +95,29 @@ class Scheduler:
             if id(job) not in decoding and budget > 0:
                 slices.append(Slice(job, min(job.to_compute, budget)))
                 budget -= slices[-1].count
-        while budget > 0 and self.waiting and self._admit(self.waiting[0]):
-            job = self.waiting.popleft()
+        if budget > 0 and len(self.waiting):
+            slices += self._admissions(budget)
+        return slices
+
+    def _admissions(self, budget: int) -> list[Slice]:
+        """Admit waiting jobs while there is room, and return their parts of the pass."""
+        slices: list[Slice] = []
+        computing = Computing(self.cache.page_size)
+        for job in self.running:
+            computing.add(job)
+        for job in self.waiting.candidates():
+            verdict = self._admit(job, computing)
+            if verdict is Verdict.NO_ROOM:
+                break
+            if verdict is Verdict.SHARES:
+                continue
+            self.waiting.remove(job)
             self.running.append(job)
+            computing.add(job)
             slices.append(Slice(job, min(job.to_compute, budget)))
             budget -= slices[-1].count
+            if budget <= 0:
+                break
         return slices
 
     def commit(self, plan: Sequence[Slice]) -> None:
@@ -103,29 +137,31 @@ class Scheduler:
         elif job in self.waiting:
             self.waiting.remove(job)
 
-    def _admit(self, job: Job) -> bool:
+    def _admit(self, job: Job, computing: Computing) -> Verdict:
         if len(self.running) >= self.config.max_running_requests:
-            return False
+            return Verdict.NO_ROOM
         reserve = RESERVE_TOKENS * len(self.running)
         # The last token is always computed, for its logits; so is whatever must be scored.
         limit = job.count - 1
         if job.wants_prompt_logprobs and job.submit.logprobs is not None:
             limit = min(limit, job.submit.logprobs.start)
         namespace = job.submit.namespace
-        matched = min(self.cache.match_length(job.sequence, namespace=namespace), limit)
-        if self.cache.available < job.count - matched + reserve:
-            return False
+        matched = self.cache.match_length(job.sequence, namespace=namespace)
+        if self.cache.enabled and computing.shares(job, matched, limit):
+            return Verdict.SHARES
+        if self.cache.available < job.count - min(matched, limit) + reserve:
+            return Verdict.NO_ROOM
         lease = self.cache.acquire(job.sequence, namespace=namespace, limit=limit)
         needed = job.count - lease.num_cached
         if self.cache.available < needed + reserve:  # the match itself was what could be evicted
             self.cache.release(lease)
-            return False
+            return Verdict.NO_ROOM
         self.cache.extend(lease, needed)
         job.lease = lease
         job.computed = lease.num_cached
         if job.retractions == 0:
             job.cached = lease.num_cached
-        return True
+        return Verdict.ADMITTED
 
     def _grow(self, job: Job) -> bool:
         """Give a decoding job the slot of its next token, retracting others if need be."""
@@ -142,7 +178,7 @@ class Scheduler:
         job.retractions += 1
         job.computed = 0
         job.forget_prompt_logprobs()
-        self.waiting.appendleft(job)
+        self.waiting.put_back(job)
 
     def _free(self, job: Job) -> None:
         assert job.lease is not None

@@ -140,6 +140,14 @@ def test_several_samples_are_a_list_and_differ(engine: Engine) -> None:
     assert all(result["meta_info"]["cached_tokens"] > 0 for result in found), "computed once"
 
 
+def test_the_prompt_of_several_samples_is_computed_once(engine: Engine) -> None:
+    assert engine.flush_cache()
+    sampling = {"n": 4, "max_new_tokens": 3, "ignore_eos": True}
+    outs = engine.generate(input_ids=list(range(10, 60)), sampling_params=sampling)
+    cached = [out["meta_info"]["cached_tokens"] for out in outs]
+    assert sorted(cached) == [0, 49, 49, 49]
+
+
 def test_a_stream_is_cumulative_and_ends_like_the_whole(
     engine: Engine, truth: list[list[int]]
 ) -> None:

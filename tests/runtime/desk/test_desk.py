@@ -198,20 +198,6 @@ def test_samples_of_one_prompt_are_adjacent_and_have_seeds_of_their_own(
     run(main())
 
 
-def test_a_long_prompt_of_several_samples_is_computed_once_before_them(
-    open_desk: OpenDesk,
-) -> None:
-    async def main() -> None:
-        async with open_desk() as (desk, end):
-            answers = asyncio.create_task(answer_all(end))
-            await generate(desk, order(desk, input_ids=[7] * 50, sampling_params={"n": 2}))
-            answers.cancel()
-            limits = [submit.sampling.max_new_tokens for submit in end.submits()]
-            assert limits == [0, 128, 128]
-
-    run(main())
-
-
 def test_stop_ids_are_the_models_and_the_requests_unless_eos_is_ignored(
     open_desk: OpenDesk,
 ) -> None:

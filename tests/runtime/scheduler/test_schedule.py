@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -241,6 +242,41 @@ def test_requests_that_arrive_together_share_what_the_first_has_computed() -> No
     assert [simulation.usages[f"r{i}"].cached for i in range(3)] == [0, 16, 16]
 
 
+def test_what_two_prompts_share_is_computed_once_even_when_both_fit_in_a_pass() -> None:
+    simulation = Simulation(pool=200, chunk=100)
+    simulation.run([Wish((*range(16), 20 + i), 2) for i in range(4)])
+    assert [simulation.usages[f"r{i}"].cached for i in range(4)] == [0, 16, 16, 16]
+
+
+def test_a_few_shared_tokens_are_not_worth_waiting_for() -> None:
+    simulation = Simulation(pool=200, chunk=100)
+    simulation.run([Wish((*range(7), 20 + i), 2) for i in range(3)])
+    assert simulation.step == 2
+    assert [simulation.usages[f"r{i}"].cached for i in range(3)] == [0, 0, 0]
+
+
+def test_whoever_waits_for_a_prefix_keeps_nobody_else_waiting() -> None:
+    simulation = Simulation(pool=200, chunk=100)
+    shared = tuple(range(20))
+    wishes = [Wish((*shared, 30), 1), Wish((*shared, 31), 1), Wish(tuple(range(40, 49)), 1)]
+    for index, wish in enumerate(wishes):
+        simulation.scheduler.add(simulation.job(f"r{index}", wish))
+    simulation.turn()
+    assert simulation.outputs.keys() == {"r0", "r2"}
+
+
+def test_a_prefix_that_its_first_owner_never_computes_is_computed_by_the_next() -> None:
+    simulation = Simulation(pool=200, chunk=8)
+    first, second = (simulation.job(n, Wish((*range(30), i), 1)) for i, n in enumerate("ab"))
+    simulation.scheduler.add(first)
+    simulation.scheduler.add(second)
+    simulation.turn()
+    assert second.lease is None
+    simulation.scheduler.end(first)
+    simulation.turn()
+    assert second.computed == 16
+
+
 def test_another_namespace_shares_nothing() -> None:
     simulation = Simulation(pool=100)
     simulation.run([Wish(tuple(range(10)), 1)])
@@ -314,3 +350,13 @@ def test_what_ends_a_job(
         job.append(token)
     finish = finish_of(job, token)
     assert (finish and (finish.type, finish.matched)) == expected
+
+
+def test_a_job_that_pins_leave_no_room_for_is_not_planned() -> None:
+    simulation = Simulation(pool=40)
+    simulation.run([Wish(tuple(range(20)), 1)])
+    simulation.cache.pin("system", np.arange(20, dtype=np.int32))
+    simulation.scheduler.add(simulation.job("large", Wish(tuple(range(100, 130)), 1)))
+    assert simulation.scheduler.plan() == []
+    simulation.cache.unpin("system")
+    assert simulation.scheduler.plan()
