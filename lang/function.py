@@ -38,7 +38,12 @@ class Function:
     Calling it inside another program runs it on its own, on that program's backend.
     """
 
-    def __init__(self, func: Callable[..., Any], bound: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        bound: dict[str, Any] | None = None,
+        num_api_spec_tokens: int | None = None,
+    ) -> None:
         signature = inspect.signature(func)
         names = list(signature.parameters)
         if not names or names[0] != "s":
@@ -56,6 +61,7 @@ class Function:
         self.signature = signature
         self.arg_names = names[1:]
         self.bound = bound or {}
+        self.num_api_spec_tokens = num_api_spec_tokens
         self._latest: Compiled | None = None
         update_wrapper(self, func)
 
@@ -71,7 +77,7 @@ class Function:
                 f"{self.func.__name__}() has no argument {', '.join(unknown)}; "
                 f"it has {', '.join(self.arg_names)}"
             )
-        return Function(self.func, {**self.bound, **arguments})
+        return Function(self.func, {**self.bound, **arguments}, self.num_api_spec_tokens)
 
     def compile(self) -> Compiled:
         """Return the compiled form, or why there is none. Nothing is executed.
@@ -371,7 +377,17 @@ class Function:
             if compiled is None:
                 return None
             begun.append((compiled, given))
-        return [compiled_body(form, backend, given, defaults) for form, given in begun]
+        return [
+            compiled_body(form, self._speculating(backend), given, defaults)
+            for form, given in begun
+        ]
+
+    def _speculating(self, backend: ProgramBackend) -> ProgramBackend:
+        if self.num_api_spec_tokens is None:
+            return backend
+        from .backends.speculation import speculating
+
+        return speculating(backend, self.num_api_spec_tokens)
 
     def _arguments(self, given: dict[str, Any] | Sequence[Any]) -> dict[str, Any]:
         if isinstance(given, dict):
@@ -407,13 +423,12 @@ class Function:
         free = [name for name in self.arg_names if name not in self.bound]
         arguments = {**self.bound, **dict(zip(free, args, strict=False)), **kwargs}
         compiled = self._compiled_for(backend, arguments, settings)
+        place = self._speculating(backend)
         if compiled is not None:
-            return compiled_body(compiled, backend, arguments, defaults, streams=streams)
+            return compiled_body(compiled, place, arguments, defaults, streams=streams)
 
         async def start(listener: Listener | None) -> Execution:
-            return await Execution.start(
-                await backend.ready(), defaults=defaults, listener=listener
-            )
+            return await Execution.start(await place.ready(), defaults=defaults, listener=listener)
 
         strand = Strand(start, streams=streams, strict=strict)
         state = ProgramState(strand)
@@ -485,8 +500,9 @@ def function(func: Callable[..., Any] | None = None, num_api_spec_tokens: int | 
 
     Args:
         func: the function; `@function` and `@function()` both work.
-        num_api_spec_tokens: accepted for SGLang's sake; token-exact backends do not need it.
+        num_api_spec_tokens: on a service's completion model, how many tokens a call asks for at
+            least; what a gen does not need serves the next ones (`backends/speculation.py`).
     """
     if func is not None:
-        return Function(func)
-    return Function
+        return Function(func, None, num_api_spec_tokens)
+    return partial(Function, num_api_spec_tokens=num_api_spec_tokens)
