@@ -1,6 +1,6 @@
 """Constrained decoding: a spec of what text may be generated, compiled to token masks.
 
-    spec.py       what a user asks for: regex, EBNF, GBNF, Lark, JSON Schema, any JSON object, choices
+    spec.py       regex, EBNF, GBNF, Lark, JSON Schema, any JSON object, choices
     compile.py    one spec to a grammar and its contract
     compiler.py   specs to grammars, on worker threads, each compiled once
     grammar.py    the protocols: a `Grammar` makes `Matcher`s, which fill masks and accept tokens

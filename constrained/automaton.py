@@ -7,10 +7,12 @@ chosen for it: it has no such bound, and `.*a.{30}` takes it to 2^30 states.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from .ebnf import ALL, Charset
 from .errors import GrammarError, LimitError
@@ -23,7 +25,7 @@ MAX_PATTERN_CHARS = 400
 MAX_OUTPUT_CHARS = 20_000
 
 # ("set", charset) · ("cat", left, right) · ("alt", options) · ("rep", term, low, high) · ("eps",)
-Term = tuple  # type: ignore[type-arg]
+Term = tuple[Any, ...]
 State = frozenset[Term]
 
 EPS: Term = ("eps",)
@@ -112,7 +114,9 @@ class Automaton:
                 return None
             for chars, after in zip(self.classes, self.steps[state], strict=True):
                 if after in useful:
-                    codes = [code for low, high in chars for code in range(low, high + 1)][: limit + 1]
+                    codes = [code for low, high in chars for code in range(low, high + 1)][
+                        : limit + 1
+                    ]
                     stack += [(after, text + chr(code)) for code in codes]
         return sorted(found) if len(found) <= limit else None
 
@@ -189,7 +193,7 @@ class _Reader:
     """Reads the EBNF that `lower_pattern` writes: classes, groups, alternatives, repeats."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = [match for match in _TOKEN.finditer(text)]
+        self._tokens = list(_TOKEN.finditer(text))
         self._at = 0
 
     def term(self) -> Term:
@@ -290,7 +294,7 @@ def _partition(state: State) -> tuple[Charset, ...]:
     )
     groups: dict[tuple[bool, ...], list[tuple[int, int]]] = {}
     ordered = sorted(sets)
-    for low, after in zip(cuts, cuts[1:], strict=False):
+    for low, after in itertools.pairwise(cuts):
         if any(first <= low <= last for first, last in ALL):
             inside = tuple(any(a <= low <= b for a, b in chars) for chars in ordered)
             groups.setdefault(inside, []).append((low, after - 1))

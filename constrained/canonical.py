@@ -62,7 +62,7 @@ class _Order:
     def _applying(
         self, value: Any, cores: Sequence[Core], depth: int = 0
     ) -> Iterator[dict[str, Any]]:
-        """Yield the plain schemas that a value satisfies, in order; of anyOf the first that fits."""
+        """Yield the plain schemas that apply to a value, in order; of anyOf the first that fits."""
         for core in cores:
             if isinstance(core, bool) or depth > MAX_DEPTH:
                 continue

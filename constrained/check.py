@@ -61,26 +61,29 @@ def _failure(error: Any) -> Failure:
 
 
 def _formats() -> Any:
-    checker = jsonschema.FormatChecker(formats=())
+    checker: Any = jsonschema.FormatChecker(formats=())
 
     def add(name: str) -> None:
         pattern = re.compile(FORMATS[name][:-1] + r"\Z")
         most = MAX_LENGTHS.get(name)
 
-        @checker.checks(name)
         def is_valid(value: object) -> bool:
             if not isinstance(value, str):
                 return True
             return pattern.match(value) is not None and (most is None or len(value) <= most)
 
+        checker.checks(name)(is_valid)
+
     for name in FORMATS:
         add(name)
 
-    @checker.checks("regex", raises=re.error)
-    def is_regex(value: object) -> bool:
-        return not isinstance(value, str) or bool(re.compile(value)) or True
-
+    checker.checks("regex", raises=re.error)(_is_regex)
     return checker
+
+
+def _is_regex(value: object) -> bool:
+    """Raise `re.error` for a text that is no pattern."""
+    return not isinstance(value, str) or re.compile(value) is not None
 
 
 @lru_cache(maxsize=1024)

@@ -1,7 +1,7 @@
 """Grammars on llguidance: lazy automata for tokens under an Earley parser, compiled in about 1 ms.
 
-Of its JSON Schema only the keywords of `normal.form.CORE` are used, where it was found exact: on the
-official test suite and 617 schemas of public repositories (1.9.1) it takes no invalid instance.
+Of its JSON Schema only the keywords of `normal.form.CORE` are used, where it was found exact: on
+the official test suite and 617 schemas of public repositories it takes no invalid instance (1.9.1).
 
 Threads: llguidance lets go of the GIL while it compiles and fills. A grammar is a matcher that is
 never moved, copied for each match; a matcher is one thread's.
@@ -29,6 +29,7 @@ from .errors import (
     UnsatisfiableError,
     UnsupportedError,
 )
+from .llguidance_numbers import with_cut_bounds
 from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .regexes import rust_syntax
@@ -38,7 +39,15 @@ from .vocab import Vocabulary
 __all__ = ["Compiler"]
 
 MAX_LEXER_STATES = 50_000  # of one grammar, at 1 to 2 KB
-LAYOUT = {"item_separator": ",", "key_separator": ":", "whitespace_flexible": False}
+LAYOUT = {
+    "item_separator": ",",
+    "key_separator": ":",
+    "whitespace_flexible": False,
+    # No \\u: with it the key "a" of an open object can be spelled "\\u0061", past its schema.
+    "json_allowed_escapes": 'nrbtf\\"',
+}
+
+_CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
 
 # A mask holds every token that may come, not only the canonical one of a forced text: which tokens
 # spell that is for whoever appends the run to say.
@@ -77,7 +86,14 @@ class Compiler:
             raise LimitError("the source nests or refers too deep", kind=spec.kind) from error
 
     def _of_plan(self, spec: GrammarSpec, plan: Plan) -> Grammar:
-        core = plan.core if isinstance(plan.core, dict) else {}
+        if (value := _unwritable(plan.core)) is not None:
+            raise UnsupportedError(
+                f"llguidance writes no control characters, and {value!r:.80} has one",
+                kind=spec.kind,
+                pointer="",
+            )
+        core = with_cut_bounds(plan.core)
+        core = core if isinstance(core, dict) else {}
         text = json.dumps({**core, "x-guidance": LAYOUT})
         return self._grammar(spec, f"start: %json {text}", plan.contract, plan.check)
 
@@ -86,9 +102,7 @@ class Compiler:
     ) -> Grammar:
         # At the end, so that lines in messages are the user's.
         source = llguidance.LLMatcher.grammar_from_lark(f"{lark}\n{EVERY_TOKEN}\n")
-        matcher = llguidance.LLMatcher(
-            self._tokenizer, source, log_level=0, limits=self._limits
-        )
+        matcher = llguidance.LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
         if matcher.is_error():
             _refuse(matcher.get_error(), spec)
         grammar = Grammar(spec, contract, check, matcher, self)
@@ -166,8 +180,13 @@ class Matcher:
             if not self._matcher.is_accepting():
                 return False
             self._is_stopped = True
-        elif self._matcher.validate_tokens([token]) != 1 or not self._matcher.consume_token(token):
-            return False
+        else:
+            # By the mask, not by `validate_tokens`: only a mask refills the fuel that all matches
+            # of a grammar burn together, and without fuel every token is refused silently.
+            if not int(self._mask()[token // 32]) >> token % 32 & 1:
+                return False
+            if not self._matcher.consume_token(token):
+                return False
         self._accepted += 1
         self._row = None
         return True
@@ -239,9 +258,7 @@ class _Tokens:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         # 0xFF is in no UTF-8: llguidance's mark of a token that is no text.
-        self.tokens = [
-            text or b"\xff<%d>" % token for token, text in enumerate(vocabulary.tokens)
-        ]
+        self.tokens = [text or b"\xff<%d>" % token for token, text in enumerate(vocabulary.tokens)]
         self.special_token_ids = [t for t, text in enumerate(vocabulary.tokens) if not text]
         self.eos_token_id = min(vocabulary.stop_ids)
         self.bos_token_id = None
@@ -272,6 +289,15 @@ def _lark(spec: GrammarSpec) -> str:
                 kind=spec.kind,
                 hint="Leave the back end to auto, or write the grammar in Lark.",
             )
+
+
+def _unwritable(core: Any) -> str | None:
+    """Return a constant text of a schema that the layout has no spelling for; None without one."""
+    if isinstance(core, dict):
+        core = list(core.values())
+    if isinstance(core, list):
+        return next((found for part in core if (found := _unwritable(part)) is not None), None)
+    return core if isinstance(core, str) and _CONTROL.search(core) else None
 
 
 def _stop_mask(vocabulary: Vocabulary) -> Tensor:

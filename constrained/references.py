@@ -91,9 +91,14 @@ class Document:
         dialect = dialect if isinstance(dialect, str) else ""
         self.dialect = dialect
         self.is_old = any(draft in dialect for draft in _OLD)
-        self._specification: Any = referencing.jsonschema.specification_with(
-            dialect, default=referencing.jsonschema.DRAFT202012
-        )
+        newest: Any = referencing.jsonschema.DRAFT202012
+        if any(isinstance(part.get("items"), list) for part in _mappings(schema)):
+            newest = (
+                referencing.jsonschema.DRAFT201909
+            )  # whose form of tuples the newest cannot read
+        found: Any = referencing.jsonschema.specification_with(dialect, default=newest)
+        is_newest = found is referencing.jsonschema.DRAFT202012
+        self._specification = newest if is_newest else found
         self.pointers = dict(_pointers(schema, ""))
         resource = self._specification.create_resource(schema)
         self._registry: Any = REGISTRY.with_resource(_BASE, resource)

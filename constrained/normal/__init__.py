@@ -1,10 +1,10 @@
 """JSON Schema rewritten to a core that back ends enforce exactly, with a report on the rest.
 
-    normaliser.py    the walk: what is said, keyword by keyword
-    form.py          core schemas and their algebra
-    values.py objects.py names.py arrays.py evaluated.py    keywords of one type of values
-    alternatives.py negation.py disjoint.py complement.py   oneOf, if, not
-    inhabited.py     what no finite document satisfies is taken out
+normaliser.py    the walk: what is said, keyword by keyword
+form.py          core schemas and their algebra
+values.py objects.py names.py arrays.py evaluated.py    keywords of one type of values
+alternatives.py negation.py disjoint.py complement.py   oneOf, if, not
+inhabited.py     what no finite document satisfies is taken out
 """
 
 from __future__ import annotations

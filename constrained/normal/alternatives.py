@@ -55,9 +55,7 @@ def conditional(walk: Walk, place: Place) -> Core:
     other = walk.positive(place.child("else")) if "else" in place.keywords else True
     if then is True and other is True:
         return True
-    return any_of(
-        [all_of([walk.positive(test), then]), all_of([walk.negative(test), other])]
-    )
+    return any_of([all_of([walk.positive(test), then]), all_of([walk.negative(test), other])])
 
 
 def not_conditional(walk: Walk, place: Place) -> Core:

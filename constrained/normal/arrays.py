@@ -159,9 +159,7 @@ def _contains(walk: Walk, place: Place, high: int | None) -> Core:
         wanted = walk.positive(inner)
         heads: list[list[Core]] = [[True] * index for index in range(high)]
         parts.append(
-            any_of(
-                [{"prefixItems": [*head, wanted], "minItems": len(head) + 1} for head in heads]
-            )
+            any_of([{"prefixItems": [*head, wanted], "minItems": len(head) + 1} for head in heads])
         )
         parts = [guarded("array", parts[0])]
     elif least:

@@ -150,7 +150,11 @@ def _objects_apart(
             mine = first.get("properties", {}).get(key, True)
             other = second.get("properties", {}).get(key)
             if other is None:
-                other = True if "patternProperties" in second else second.get("additionalProperties", True)
+                other = (
+                    True
+                    if "patternProperties" in second
+                    else second.get("additionalProperties", True)
+                )
             if are_disjoint(mine, other, definitions, depth + 1) or other is False:
                 return True
     return False

@@ -57,7 +57,7 @@ class Walk(Protocol):
         ...
 
     def named(self, place: Place, *, is_positive: bool) -> Core:
-        """Return a reference to what `positive` or `negative` writes: the place may be recursive."""
+        """Return a reference to what `positive` or `negative` writes of a place."""
         ...
 
     def check(self, place: Place, keyword: str, reason: str, hint: str = "") -> None:
@@ -140,4 +140,3 @@ def texts(place: Place, keyword: str, value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise malformed(f"{place.at}/{escape(keyword)}", keyword, "a list of strings", value)
     return value
-

@@ -83,11 +83,9 @@ def _no_values(walk: Walk, place: Place, listed: list[Any]) -> Core:
     if rest is None:
         walk.check(place, keyword, "too many other strings")
         return True
-    parts = list(rest)
-    for value in listed:
-        if isinstance(value, dict | list):
-            parts.append(walk.negative(place.of(_as_schema(value), keyword)))
-    return all_of(parts)
+    nested = [value for value in listed if isinstance(value, dict | list)]
+    others = [walk.negative(place.of(_as_schema(value), keyword)) for value in nested]
+    return all_of([*rest, *others])
 
 
 def _as_schema(value: Any) -> Any:

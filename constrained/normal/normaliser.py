@@ -125,7 +125,11 @@ class Normaliser:
             core = negated(self, place)
         checked = any(f.status is Status.CHECKED for f in self.findings[before[0] :])
         is_exact = not checked and self._inexact == before[1]
-        self._written[key] = core, is_exact, place.schema  # the schema, so that its id stays its own
+        self._written[key] = (
+            core,
+            is_exact,
+            place.schema,
+        )  # the schema, so that its id stays its own
         return core
 
     def _write(self, place: Place) -> Core:
@@ -243,9 +247,11 @@ def _merged(base: dict[str, Any], parts: list[Core]) -> Core:
         if part is True:
             continue
         assert isinstance(part, dict)
-        if {"$ref", "anyOf", "allOf"} & part.keys() or plain.keys() & part.keys():
-            rest.append(part)
-        elif rest and "properties" in part:  # the order of properties is the order written
+        if (
+            {"$ref", "anyOf", "allOf"} & part.keys()
+            or plain.keys() & part.keys()
+            or (rest and "properties" in part)
+        ):
             rest.append(part)
         else:
             plain.update(part)

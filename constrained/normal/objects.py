@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..keywords import malformed
-from ..regexes import plain_spaces, refused_construct
 from ..references import Place
+from ..regexes import plain_spaces, refused_construct
 from .complement import patterns_overlap
 from .evaluated import evaluated
 from .form import Core, Walk, all_of, any_of, count, texts
@@ -23,6 +23,7 @@ OBJECT = (
 )
 DEPENDENCIES = ("dependencies", "dependentRequired", "dependentSchemas")
 
+MAX_OPTIONAL = 4  # properties of an open object, written out to count them
 MAX_SUBSETS = 64  # of optional properties, written out to count them
 
 
@@ -61,7 +62,9 @@ def no_object(walk: Walk, place: Place) -> list[Core]:
         options.append({"maxProperties": low - 1})
     if (high := count(place, "maxProperties")) is not None:
         if high:
-            walk.check(place, "maxProperties", "a key may be written twice, so more are not counted")
+            walk.check(
+                place, "maxProperties", "a key may be written twice, so more are not counted"
+            )
         options.append({"minProperties": 1})
     if "propertyNames" in keywords:
         options.append(_no_names(walk, place))
@@ -163,8 +166,8 @@ def _unevaluated(walk: Walk, place: Place, result: dict[str, Any]) -> None:
             "Use additionalProperties beside properties.",
         )
     elif not known.is_all:
-        names = {name: True for name in known.names}
-        patterns = {pattern: True for pattern in known.patterns}
+        names = dict.fromkeys(known.names, True)
+        patterns = dict.fromkeys(known.patterns, True)
         result["properties"] = {**names, **result.get("properties", {})}
         if patterns:
             result["patternProperties"] = {**patterns, **result.get("patternProperties", {})}
@@ -239,6 +242,14 @@ def _at_most(walk: Walk, place: Place, optional: list[str], left: int, *, is_clo
     if is_closed and left >= 0 and math.comb(len(optional), left) <= MAX_SUBSETS:
         cases = itertools.combinations(optional, len(optional) - left)
         return any_of([{"properties": dict.fromkeys(case, False)} for case in cases])
+    if not is_closed and len(optional) <= MAX_OPTIONAL:
+        present = [
+            case
+            for size in range(min(left, len(optional)) + 1)
+            for case in itertools.combinations(optional, size)
+        ]
+        most = count(place, "maxProperties")
+        return any_of([_having(case, optional, {"maxProperties": most}) for case in present])
     walk.check(
         place,
         "maxProperties",
@@ -246,6 +257,12 @@ def _at_most(walk: Walk, place: Place, optional: list[str], left: int, *, is_clo
         "Make the properties required, or set additionalProperties to false.",
     )
     return True
+
+
+def _having(case: Sequence[str], optional: Sequence[str], bounds: dict[str, Any]) -> Core:
+    """Return the objects that have just these of the optional properties."""
+    absent = {key: False for key in optional if key not in case}
+    return {"properties": absent, "required": list(case), **bounds}
 
 
 def _for_objects(core: Core) -> Core:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..formats import FORMATS, MAX_LENGTHS, NOT_REGULAR, UNKNOWABLE
 from ..keywords import malformed
-from ..regexes import plain_spaces, refused_construct
 from ..references import Place
+from ..regexes import plain_spaces, refused_construct
 from .complement import complement_pattern
 from .form import Core, Walk, all_of, any_of, bound, count
 
@@ -20,6 +20,7 @@ NUMBER = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipl
 
 MAX_LENGTH = 1 << 20  # longer bounds are not counted
 MAX_EXACT = 1 << 53  # integers up to here are doubles
+MAX_BOUND = (1 << 63) - 1
 
 
 def string(walk: Walk, place: Place) -> Core:
@@ -29,9 +30,8 @@ def string(walk: Walk, place: Place) -> Core:
         if (length := _length(walk, place, keyword)) is not None:
             first[keyword] = length
     parts: list[Core] = [first]
-    for keyword in ("pattern", "format"):
-        if (pattern := _pattern(walk, place, keyword)) is not None:
-            parts.append({"pattern": pattern})
+    patterns = [_pattern(walk, place, keyword) for keyword in ("pattern", "format")]
+    parts += [{"pattern": pattern} for pattern in patterns if pattern is not None]
     if (most := MAX_LENGTHS.get(str(place.keywords.get("format")))) is not None:
         parts.append({"maxLength": most})
     for part in parts[1:]:
@@ -93,9 +93,7 @@ def is_annotation(place: Place, keyword: str) -> bool:
 
 def number(walk: Walk, place: Place) -> Core:
     """Write the bounds and the step of numbers."""
-    result: dict[str, Any] = {}
-    for keyword, value in _bounds(walk, place).items():
-        result[keyword] = value
+    result: dict[str, Any] = dict(_bounds(walk, place))
     if (step := _step(walk, place)) is not None:
         result["multipleOf"] = step
     return result
@@ -128,11 +126,23 @@ def _bounds(walk: Walk, place: Place) -> dict[str, int | float]:
             value = bound(place, keyword)
             if value is None:
                 continue
-            if math.isinf(value) or abs(value) > MAX_EXACT:
-                walk.check(place, keyword, "the bound is beyond what a double holds exactly")
+            if not -MAX_BOUND <= value <= MAX_BOUND:
+                walk.check(place, keyword, "bounds are enforced up to 2^63")
                 continue
-            found[opened if is_open else keyword] = value
+            found[opened if is_open else keyword] = _double(value, is_upper=closed == "maximum")
     return found
+
+
+def _double(value: int | float, *, is_upper: bool) -> int | float:
+    """Return a bound that a double holds: itself, or the next one within, 1,024 away at most."""
+    if float(value) == value:
+        return value
+    near = float(value)
+    if is_upper and near > value:
+        near = math.nextafter(near, -math.inf)
+    elif not is_upper and near < value:
+        near = math.nextafter(near, math.inf)
+    return int(near)
 
 
 def _step(walk: Walk, place: Place) -> int | float | None:
@@ -182,4 +192,3 @@ def exactly(strings: list[str]) -> str:
 def literal(text: str) -> str:
     """Return a pattern for a text."""
     return "".join(f"\\{char}" if char in r"\^$.|?*+()[]{}/" else char for char in text)
-

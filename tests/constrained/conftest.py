@@ -1,4 +1,4 @@
-"""Two vocabularies: one token a byte, and a small byte-level BPE trained here."""
+"""Back ends over two vocabularies: one token a byte, and a small byte-level BPE trained here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from radixlm.constrained import auto_backend, llguidance_backend
 from radixlm.constrained.grammar import Grammar
 from radixlm.constrained.spec import GrammarSpec
 from radixlm.constrained.vocab import Vocabulary
@@ -24,6 +25,10 @@ SENTENCES = [
     "Les élèves déjà là; 東京 2026-01-01T10:00:00Z 😀 naïve café.",
 ]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+
+
+class Backend(Protocol):
+    def compile(self, spec: GrammarSpec) -> Grammar: ...
 
 
 class Accepts(Protocol):
@@ -41,13 +46,32 @@ def byte_compiler(byte_vocabulary: Vocabulary) -> Compiler:
 
 
 @pytest.fixture(scope="session")
-def accepts(byte_compiler: Compiler) -> Accepts:
+def byte_llguidance(byte_vocabulary: Vocabulary) -> llguidance_backend.Compiler:
+    return llguidance_backend.Compiler(byte_vocabulary)
+
+
+@pytest.fixture(scope="session")
+def byte_auto(byte_vocabulary: Vocabulary) -> auto_backend.Compiler:
+    return auto_backend.Compiler(byte_vocabulary)
+
+
+@pytest.fixture(scope="session")
+def accepts(byte_auto: auto_backend.Compiler) -> Accepts:
     """Whether a grammar takes a whole text, byte by byte."""
+    return taker(byte_auto)
+
+
+@pytest.fixture(scope="session")
+def xgrammar_accepts(byte_compiler: Compiler) -> Accepts:
+    return taker(byte_compiler)
+
+
+def taker(compiler: Backend) -> Accepts:
     compiled: dict[GrammarSpec, Grammar] = {}
 
     def accepts(spec: GrammarSpec, text: str) -> bool:
         if spec not in compiled:
-            compiled[spec] = byte_compiler.compile(spec)
+            compiled[spec] = compiler.compile(spec)
         matcher = compiled[spec].matcher()
         return all(matcher.accept(byte) for byte in text.encode()) and matcher.is_accepting
 

@@ -150,7 +150,7 @@ def test_closing_fails_what_waits_and_refuses_more(
 
 
 def test_an_unknown_back_end_is_refused_with_the_names(byte_vocabulary: Vocabulary) -> None:
-    with pytest.raises(ValueError, match=r"'zebra'; there are: xgrammar"):
+    with pytest.raises(ValueError, match=r"'zebra'; there are: auto, llguidance, xgrammar"):
         GrammarCompiler(byte_vocabulary, max_cached=1, backend="zebra")
 
 
