@@ -18,6 +18,7 @@ from .node import Node
 
 Rank: TypeAlias = tuple[float, int]
 Policy: TypeAlias = Callable[[Node], Rank]
+Entry: TypeAlias = tuple[float, int, int, Node]  # rank, ticket, node
 
 # The most of the leaves that `Segments` protects.
 PROTECTED_SHARE = 0.8
@@ -77,7 +78,7 @@ class Heap:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._heap: list[tuple[Rank, int, Node]] = []
+        self._heap: list[Entry] = []
         self._tickets: dict[Node, int] = {}  # node -> the ticket of its one valid entry
         self._next_ticket = count()  # unique, so that the heap never compares nodes
 
@@ -95,7 +96,7 @@ class Heap:
             self._heap = [entry for entry in self._heap if self._is_valid(entry)]
             heapify(self._heap)
         ticket = self._tickets[node] = next(self._next_ticket)
-        heappush(self._heap, (self._policy(node), ticket, node))
+        heappush(self._heap, (*self._policy(node), ticket, node))
 
     def discard(self, node: Node) -> None:
         """Keep `node` from eviction, if it was a candidate. O(1)."""
@@ -105,18 +106,17 @@ class Heap:
         """Return the candidate to evict next, and leave it one; there must be any."""
         while not self._is_valid(self._heap[0]):
             heappop(self._heap)
-        return self._heap[0][2]
+        return self._heap[0][3]
 
     def check(self, expected: set[Node]) -> None:
         """Assert that the candidates are `expected`, each with one entry at its rank."""
         assert self._tickets.keys() == expected
         valid = [entry for entry in self._heap if self._is_valid(entry)]
         assert len(valid) == len(expected)
-        assert all(rank == self._policy(node) for rank, _, node in valid)
+        assert all((*rank,) == self._policy(node) for *rank, _, node in valid)
 
-    def _is_valid(self, entry: tuple[Rank, int, Node]) -> bool:
-        _, ticket, node = entry
-        return self._tickets.get(node) == ticket
+    def _is_valid(self, entry: Entry) -> bool:
+        return self._tickets.get(entry[3]) == entry[2]
 
 
 class Segments:

@@ -165,6 +165,8 @@ class HostTier:
         self._pool.check(slots[slots != ABSENT])
 
     def _make_room(self, count: int) -> bool:
+        if count > self._pool.capacity:
+            return False  # without dropping all else for nothing
         while self._pool.num_free < count and self._tree.num_unlocked:
             needed = min(count - self._pool.num_free, self._tree.num_unlocked)
             for dropped in self._tree.evict(needed):

@@ -82,6 +82,21 @@ def test_a_lower_claim_does_not_inherit_a_higher_one(
     cache.check()
 
 
+def test_a_leaf_is_as_young_as_its_last_chunk() -> None:
+    cache = RadixCache(25, policy="fifo")
+    lease = cache.acquire(TOKENS)
+    commit(cache, lease, 10)
+    other = cache.acquire(TOKENS[30:40])
+    cache.extend(other, 10)
+    cache.commit(other, TOKENS[30:40])
+    commit(cache, lease, 15)
+    cache.release(lease)
+    cache.release(other)
+    crowd(cache, 1)
+    assert cache.match_length(TOKENS) == 15
+    assert cache.match_length(TOKENS[30:40]) == 9
+
+
 def test_a_matched_leaf_that_gets_a_child_is_no_candidate_any_more() -> None:
     cache = RadixCache(100)
     late = cache.acquire(TOKENS)

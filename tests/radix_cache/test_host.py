@@ -119,6 +119,32 @@ def test_more_than_the_host_can_hold_is_dropped() -> None:
     assert host.usage().stored == 0
 
 
+def take_room(cache: RadixCache, count: int) -> None:
+    lease = cache.acquire(NOTHING)
+    cache.extend(lease, count)
+    cache.check()
+    cache.release(lease)
+
+
+def test_a_leaf_that_goes_piece_by_piece_comes_back_whole() -> None:
+    cache, host = tiers(8, 8)
+    put(cache, 1, 2, 3, 4, 5, 6, 7, 8)
+    for count in (2, 5, 8):
+        take_room(cache, count)
+    cache.check()
+    assert host.usage().stored == 8
+    assert recalled(cache, 1, 2, 3, 4, 5, 6, 7, 8).locked == 8
+
+
+def test_the_end_of_a_prefix_does_not_come_back_without_its_start() -> None:
+    cache, host = tiers(8, 3)
+    put(cache, 1, 2, 3, 4, 5, 6, 7, 8)
+    take_room(cache, 3)
+    take_room(cache, 8)  # five more than fit
+    assert host.usage().stored == 3
+    assert recalled(cache, 1, 2, 3, 4, 5, 6, 7, 8).locked == 0
+
+
 def test_making_room_for_a_recall_does_not_take_it_from_the_host() -> None:
     cache, host = tiers(4, 4)
     put(cache, 1, 2, 3, 4)
