@@ -15,6 +15,8 @@ PUBLIC = [
     "BackendError",
     "Crusoe",
     "Engine",
+    "Estimate",
+    "Finding",
     "Function",
     "GrammarError",
     "LiteLLM",

@@ -106,7 +106,9 @@ class Effects(Expressions):
                 self._bind_variable(state, out, id(step), "assignment", Known((value,)), ANY, env)
             case ScopeBegin() | ScopeEnd():
                 pass
-        env.longest |= state.tape.prompt(self.counter)
+            case _:  # what is no text: how many tokens it has is the model's affair
+                self._append(state, (ANY,))
+        env.longest = env.longest.max(state.tape.prompt(self.counter))
 
     def _append(self, state: State, pieces: Pieces) -> None:
         before = state.tape

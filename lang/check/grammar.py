@@ -1,7 +1,8 @@
 """Grammars as data: EBNF text read into expressions, and what can be said of their texts.
 
 The dialect is that of `constrained/ebnf.py` and of users' own grammars (xgrammar's). What this
-reader does not know is an `UnreadableError`: nothing is then said of the grammar.
+reader does not know is an `UnreadableError`: nothing is then said of the grammar. Looking ahead is
+passed over, so a language may come out larger than it is, never smaller.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ _TOKEN = re.compile(
     | (?P<define>::=)
     | (?P<name>[A-Za-z_][A-Za-z0-9_.-]*)
     | (?P<count>\{\s*\d+\s*(?:,\s*\d*\s*)?\})
-    | (?P<mark>[|()*+?.])""",
+    | (?P<ahead>\(=)
+    | (?P<mark>[|()*+?])""",
     re.VERBOSE,
 )
 _ESCAPE = re.compile(r"\\(?:U([0-9a-fA-F]{8})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
@@ -154,11 +156,12 @@ class _Reader:
                 return OneOf(_set(text))
             case "name", _:
                 return Reference(text)
-            case "mark", "(":
+            case ("mark", "(") | ("ahead", _):
                 inner = self._choice()
                 if self._next() != ("mark", ")"):
                     raise UnreadableError("a group does not end")
-                return inner
+                # What looks ahead takes nothing; what it rules out is left in.
+                return Sequence(()) if kind == "ahead" else inner
             case _:
                 raise UnreadableError(f"{text!r} cannot stand here")
 

@@ -78,7 +78,7 @@ class Language:
             return bound
         exact = fewest_tokens(ROOT, self.rules, self.counter.texts)
         longest = max(map(len, self.counter.texts), default=1)
-        return -(-len(text) // longest) if exact is None else exact
+        return max(-(-len(text) // longest), exact or 0)
 
     def may_begin(self, char: str) -> bool:
         """Whether a text may begin with a character; true where nothing is known."""

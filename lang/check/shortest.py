@@ -1,4 +1,4 @@
-"""The fewest tokens that spell a text of a grammar: exact, for grammars without recursion.
+"""The fewest tokens that spell a text of a grammar: exact, but for its free parts.
 
 The grammar becomes an automaton over characters, the vocabulary a trie. A pair of their states is
 a place in a text inside a token; going on inside a token is free, beginning one costs 1. The
@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
-from ...constrained.ebnf import Charset
+from ...constrained.ebnf import ALL, Charset
 from .grammar import (
     Choice,
     Expression,
@@ -25,7 +26,8 @@ from .grammar import (
 )
 
 MAX_STATES = 20_000  # of the automaton
-MAX_PAIRS = 400_000
+MAX_PAIRS = 100_000  # under a second
+LAST_COUNTED = 127
 _END = ""  # in a trie node: a token ends here
 
 Trie = dict[str, Any]
@@ -38,8 +40,9 @@ class TooLargeError(Exception):
 def fewest_tokens(expression: Expression, rules: Rules, texts: Iterable[str]) -> int | None:
     """Return the least number of tokens of any text; None where it cannot be found.
 
-    Characters beyond ASCII may be spelled by parts of tokens, so they count nothing: the result is
-    then a lower bound.
+    It is a lower bound where a text has free parts: characters of a set that goes beyond ASCII
+    (which parts of tokens may spell), and recursions. They count nothing, and a token may begin or
+    end anywhere in them.
 
     Args:
         expression: what derives the texts.
@@ -48,78 +51,94 @@ def fewest_tokens(expression: Expression, rules: Rules, texts: Iterable[str]) ->
     """
     automaton = _Automaton(rules)
     try:
-        start, end = automaton.add(expression, frozenset())
-        return _search(automaton, start, end, _trie(texts))
-    except TooLargeError:
+        end = automaton.state()
+        start = automaton.before(expression, end)
+        return _search(automaton, start, end, frozenset(texts))
+    except (TooLargeError, RecursionError):
         return None
 
 
 class _Automaton:
+    """States over characters, built from the end: a rule at the end of another shares its states.
+
+    So a rule that ends in itself becomes a loop, and one that is used twice before the same end is
+    built once. A recursion in the middle of a rule has no such form; it is taken as any text.
+    """
+
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
+        self._known: dict[tuple[str, int], int] = {}  # (rule, state behind it): state before it
+        self._open: set[str] = set()
         self.silent: list[list[int]] = []
         self.edges: list[list[tuple[Charset, int]]] = []
 
     def state(self) -> int:
+        """Add a state."""
         if len(self.silent) >= MAX_STATES:
             raise TooLargeError
         self.silent.append([])
         self.edges.append([])
         return len(self.silent) - 1
 
-    def add(self, expression: Expression, around: frozenset[str]) -> tuple[int, int]:
-        """Add an expression; return the states before and behind it."""
+    def before(self, expression: Expression, end: int) -> int:
+        """Add an expression; return the state before it, given the one behind it."""
         match expression:
             case Literal(text=text):
-                start = end = self.state()
-                for char in text:
-                    after = self.state()
-                    self.edges[end].append((((ord(char), ord(char)),), after))
-                    end = after
-                return start, end
+                for char in reversed(text):
+                    end = self._edge(((ord(char), ord(char)),), end)
+                return end
             case OneOf(chars=chars):
-                start, end = self.state(), self.state()
-                self.edges[start].append((chars, end))
-                return start, end
+                return self._edge(chars, end)
             case Sequence(parts=parts):
-                start = end = self.state()
-                for part in parts:
-                    first, last = self.add(part, around)
-                    self.silent[end].append(first)
-                    end = last
-                return start, end
+                for part in reversed(parts):
+                    end = self.before(part, end)
+                return end
             case Choice(options=options):
-                start, end = self.state(), self.state()
-                for option in options:
-                    first, last = self.add(option, around)
-                    self.silent[start].append(first)
-                    self.silent[last].append(end)
-                return start, end
-            case Repeat():
-                return self._repeat(expression, around)
+                start = self.state()
+                self.silent[start] += [self.before(option, end) for option in options]
+                return start
+            case Repeat(part=part, low=low, high=high):
+                if high is None or high > low:
+                    # One round more is as good as any number: it only lets a token span rounds.
+                    more = self.state()
+                    self.silent[more] += [end, self.before(part, more)]
+                    end = more
+                for _ in range(low):
+                    end = self.before(part, end)
+                return end
             case Reference(rule=rule):
-                if rule in around or rule not in self._rules:
-                    raise TooLargeError
-                return self.add(self._rules[rule], around | {rule})
+                return self._rule(rule, end)
 
-    def _repeat(self, expression: Repeat, around: frozenset[str]) -> tuple[int, int]:
-        start = end = self.state()
-        for _ in range(expression.low):
-            first, last = self.add(expression.part, around)
-            self.silent[end].append(first)
-            end = last
-        # More rounds than the least never need fewer tokens, except that a token may span the
-        # rounds and what follows; one loop stands for all of them.
-        if expression.high is None or expression.high > expression.low:
-            first, last = self.add(expression.part, around)
-            self.silent[end].append(first)
-            if expression.high is None or expression.high > expression.low + 1:
-                self.silent[last].append(first)
-            after = self.state()
-            self.silent[end].append(after)
-            self.silent[last].append(after)
-            end = after
-        return start, end
+    def _edge(self, chars: Charset, end: int) -> int:
+        start = self.state()
+        if chars:
+            self.edges[start].append((chars, end))
+        return start
+
+    def _rule(self, rule: str, end: int) -> int:
+        if rule not in self._rules:
+            raise TooLargeError
+        if (rule, end) not in self._known and rule in self._open:
+            return self._edge(ALL, end)
+        if (rule, end) not in self._known:
+            start = self._known[rule, end] = self.state()
+            self._open.add(rule)
+            self.silent[start].append(self.before(self._rules[rule], end))
+            self._open.discard(rule)
+        return self._known[rule, end]
+
+
+@lru_cache(maxsize=1)  # a program has one tokenizer, and many constraints
+def _beginnings(texts: frozenset[str]) -> Trie:
+    return _trie(texts)
+
+
+@lru_cache(maxsize=1)
+def _endings(texts: frozenset[str]) -> Trie:
+    """What a token may go on with behind free text, before or in which it began."""
+    endings = _trie(text[i:] for text in texts for i in range(len(text)))
+    endings[_END] = True
+    return endings
 
 
 def _trie(texts: Iterable[str]) -> Trie:
@@ -133,8 +152,11 @@ def _trie(texts: Iterable[str]) -> Trie:
     return root
 
 
-def _search(automaton: _Automaton, start: int, end: int, root: Trie) -> int | None:
+def _search(automaton: _Automaton, start: int, end: int, texts: frozenset[str]) -> int | None:
     """0-1 BFS; a pair at the root of the trie is between two tokens."""
+    root = _beginnings(texts)
+    is_free = any(chars[-1][1] > LAST_COUNTED for edges in automaton.edges for chars, _ in edges)
+    endings = _endings(texts) if is_free else root
     best: dict[tuple[int, int], int] = {(start, id(root)): 0}
     queue: deque[tuple[int, int, Trie]] = deque([(0, start, root)])
     while queue:
@@ -143,7 +165,7 @@ def _search(automaton: _Automaton, start: int, end: int, root: Trie) -> int | No
             continue
         if state == end and node is root:
             return cost
-        for price, after, inner in _steps(automaton, state, node, root):
+        for price, after, inner in _steps(automaton, state, node, root, endings):
             key = (after, id(inner))
             if cost + price < best.get(key, cost + price + 1):
                 best[key] = cost + price
@@ -154,7 +176,7 @@ def _search(automaton: _Automaton, start: int, end: int, root: Trie) -> int | No
 
 
 def _steps(
-    automaton: _Automaton, state: int, node: Trie, root: Trie
+    automaton: _Automaton, state: int, node: Trie, root: Trie, endings: Trie
 ) -> Iterator[tuple[int, int, Trie]]:
     for after in automaton.silent[state]:
         yield 0, after, node
@@ -162,10 +184,11 @@ def _steps(
         yield 0, state, root
     price = 1 if node is root else 0
     for chars, after in automaton.edges[state]:
+        if chars[-1][1] > LAST_COUNTED:
+            yield 0, after, endings
+            continue
         for char in _shared(chars, node):
             yield price, after, node[char]
-        if chars[-1][1] > 127:
-            yield 0, after, node
 
 
 def _shared(chars: Charset, node: Trie) -> Iterator[str]:

@@ -41,6 +41,11 @@ class Range(msgspec.Struct, frozen=True):
         most = None if self.most is None or other.most is None else max(self.most, other.most)
         return Range(min(self.least, other.least), most)
 
+    def max(self, other: Range) -> Range:
+        """The larger of the two numbers."""
+        most = None if self.most is None or other.most is None else max(self.most, other.most)
+        return Range(max(self.least, other.least), most)
+
     def times(self, count: int) -> Range:
         """The sum of `count` of it."""
         return Range(self.least * count, None if self.most is None else self.most * count)

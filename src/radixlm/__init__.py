@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .lang.backends.scripted import ScriptedBackend
     from .lang.backends.server_process import Runtime
     from .lang.backends.vertexai import VertexAI
+    from .lang.check import Estimate, Finding
     from .runtime.offline import Engine
     from .srt.server_args import ServerArgs
 
@@ -69,6 +70,8 @@ _LAZY = {
     "Anthropic": "radixlm.lang.backends.anthropic",
     "Crusoe": "radixlm.lang.backends.crusoe",
     "Engine": "radixlm.runtime.offline",
+    "Estimate": "radixlm.lang.check",
+    "Finding": "radixlm.lang.check",
     "LiteLLM": "radixlm.lang.backends.litellm",
     "OpenAI": "radixlm.lang.backends.openai",
     "Runtime": "radixlm.lang.backends.server_process",
@@ -94,6 +97,8 @@ __all__ = [
     "BackendError",
     "Crusoe",
     "Engine",
+    "Estimate",
+    "Finding",
     "Function",
     "GrammarError",
     "LiteLLM",
