@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from .function import Function
 
 Tick = Callable[[], Any]
+
+GENERATOR_CHUNK = 200  # programs that `generator_style` starts at a time
+MIN_THREADS, THREADS_PER_CPU = 96, 16  # of `num_threads="auto"`
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,24 @@ class Batch:
     threads: int
     chunk: int
     progress_bar: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        function: Function,
+        members: Sequence[dict[str, Any]],
+        backend: ProgramBackend,
+        settings: dict[str, Any],
+        *,
+        num_threads: int | str,
+        is_chunked: bool,
+        progress_bar: bool,
+    ) -> Batch:
+        """A batch as `run_batch` is told of it; `is_chunked` starts part of it at a time."""
+        auto = max(MIN_THREADS, THREADS_PER_CPU * (os.cpu_count() or 1))
+        threads = min(auto if num_threads == "auto" else int(num_threads), len(members))
+        chunk = GENERATOR_CHUNK if is_chunked else max(1, len(members))
+        return cls(function, members, backend, settings, threads, chunk, progress_bar)
 
     def run(self) -> Iterator[ProgramState]:
         """Yield the states in order. What all begin with is computed first and kept to the end."""

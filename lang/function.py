@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ..ir.loop import wait
 from ..ir.machine import Execution
 from ..ir.nodes import Sampling
-from ..ir.stop_patterns import check_stop_patterns
 from ..ir.strand import Listener, Strand
 from .backends.default import ProgramBackend, current_backend, using
 from .body import Body, compiled_body, in_thread, reported
 from .config import global_config
-from .expr import LOGPROBS, logprobs_of
+from .settings import sampling_of
 from .state import ProgramState
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from .check.tokens import Tokenizer
     from .compiler import Compiled
     from .trace import Trace
-
-GENERATOR_CHUNK = 200  # programs that `generator_style` starts at a time
-MIN_THREADS, THREADS_PER_CPU = 96, 16  # of `num_threads="auto"`
 
 
 class Function:
@@ -355,13 +352,14 @@ class Function:
             raise TypeError(f"run_batch() has no argument {', '.join(unknown)}")
         batch = [self._arguments(given) for given in batch_kwargs]
         chosen = settings["backend"] = current_backend(backend)
-        cores = os.cpu_count() or 1
-        threads = (
-            max(MIN_THREADS, THREADS_PER_CPU * cores) if num_threads == "auto" else int(num_threads)
-        )
-        chunk = GENERATOR_CHUNK if generator_style else max(1, len(batch))
-        states = Batch(
-            self, batch, chosen, settings, min(threads, len(batch)), chunk, progress_bar
+        states = Batch.of(
+            self,
+            batch,
+            chosen,
+            settings,
+            num_threads=num_threads,
+            is_chunked=generator_style,
+            progress_bar=progress_bar,
         ).run()
         return states if generator_style else list(states)
 
@@ -481,18 +479,14 @@ _SETTINGS = frozenset(_DEFAULTS)
 
 
 def _defaults(settings: dict[str, Any]) -> Sampling:
-    said = {**_DEFAULTS, **settings}
-    for name in ("stop", "stop_token_ids"):
-        value: str | Iterable[Any] | None = said[name]
-        said[name] = (value,) if isinstance(value, str) else tuple(value or ())
-    said["stop_regex"] = check_stop_patterns(said["stop_regex"] or ())
-    said["report"] = logprobs_of(*(said[name] for name in LOGPROBS))
-    for name in ("backend", "use_thread", "compiled", *LOGPROBS):
-        del said[name]
-    if not global_config.skip_special_tokens_in_output:
-        said["skip_special_tokens"] = False
-        said["spaces_between_special_tokens"] = global_config.spaces_between_special_tokens_in_out
-    return Sampling(**said)
+    said = sampling_of({**_DEFAULTS, **settings})
+    if global_config.skip_special_tokens_in_output:
+        return said
+    return msgspec.structs.replace(
+        said,
+        skip_special_tokens=False,
+        spaces_between_special_tokens=global_config.spaces_between_special_tokens_in_out,
+    )
 
 
 def function(func: Callable[..., Any] | None = None, num_api_spec_tokens: int | None = None) -> Any:

@@ -16,8 +16,9 @@ from ...ir.nodes import Span
 from ...ir.program import Parameter, Program
 from ...ir.verify import verify
 from ..errors import CompileError, ProgramError
+from ..settings import sampling_of
 from .frame import Frame, Kind, Names, Session, Unit
-from .nested import sampling, with_defaults
+from .nested import with_defaults
 from .ownership import target_names
 from .scope import World
 from .source import Source, read_source
@@ -151,7 +152,10 @@ class _Compilation(Statements):
     def invoked(self, node: ast.Call, function: Function, settings: dict[str, Any]) -> str:
         """Compile another program, once for each function and settings, and return its name."""
         session = self.unit.session
-        defaults = sampling(settings)
+        try:
+            defaults = sampling_of(settings)
+        except Exception as error:
+            raise Unsupported(node, f"a call of {function.__name__}(): {error}") from None
         key = (id(function.func), defaults)
         name = session.names.get(key)
         if name is None:

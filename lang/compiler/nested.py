@@ -7,14 +7,12 @@ An invoked program has no settings, so they are written into each of its gens.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ...ir import program as ir
 from ...ir.nodes import Gen, Sampling
-from ..expr import LOGPROBS, logprobs_of
 
 if TYPE_CHECKING:
     from ..function import Function
@@ -26,16 +24,6 @@ def settings_of(function: Function) -> dict[str, Any]:
     """The keyword parameters of `run` with their defaults; a program never sees them."""
     parameters = inspect.signature(type(function).run).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def sampling(settings: Mapping[str, Any]) -> Sampling:
-    """The sampling defaults of a run with these settings."""
-    fields = {name: settings[name] for name in Sampling.__struct_fields__ if name in settings}
-    fields["report"] = logprobs_of(*(settings[name] for name in LOGPROBS))
-    for name in ("stop", "stop_token_ids", "stop_regex"):
-        said = fields[name]
-        fields[name] = (said,) if isinstance(said, str) else tuple(said or ())
-    return Sampling(**fields)
 
 
 def with_defaults(body: tuple[ir.Block, ...], defaults: Sampling) -> tuple[ir.Block, ...]:

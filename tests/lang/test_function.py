@@ -9,7 +9,8 @@ import pytest
 import radixlm as rl
 from radixlm.ir.nodes import Gen, Sampling
 from radixlm.lang.backends import default
-from radixlm.lang.function import GENERATOR_CHUNK, Function
+from radixlm.lang.batch import GENERATOR_CHUNK
+from radixlm.lang.function import Function
 
 Backend = rl.ScriptedBackend
 
