@@ -63,7 +63,7 @@ Emit = Callable[[str, Meta], None]
 
 
 class Backend(Protocol):
-    """Holds sequences and answers five verbs. Any may raise `BackendError` or `ProgramError`."""
+    """Holds sequences and answers six verbs. Any may raise `BackendError` or `ProgramError`."""
 
     async def role_format(self) -> RoleFormat:
         """How this model's turns are written."""
@@ -94,6 +94,13 @@ class Backend(Protocol):
 
     async def fork(self, sequence: SequenceId, count: int) -> list[SequenceId]:
         """Return `count` sequences that begin as copies of this one."""
+        ...
+
+    async def hold(self, sequence: SequenceId) -> None:
+        """Compute what the sequence has, and keep it cached until it generates or is released.
+
+        For one that others will begin with, or that waits. Where nothing can be kept, nothing is.
+        """
         ...
 
     async def release(self, sequence: SequenceId) -> None:
@@ -210,6 +217,10 @@ class Execution:
                     self.meta[name] = [child.meta.get(name) for child in having]
         else:
             await self._append("".join(child.text[child._birth :] for child in children))
+
+    async def hold(self) -> None:
+        """Have the sequence computed, and kept in the cache while nothing generates."""
+        await self.backend.hold(self.sequence)
 
     async def release(self) -> None:
         """Give the sequence back to the backend; the results stay readable."""

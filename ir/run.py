@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from .budget import Budget
-from .errors import EXCEPTIONS, FuelError
+from .errors import EXCEPTIONS, FuelError, ProgramEndedError
 from .evaluate import assign, evaluate, iterate
 from .expressions import Expression, Read
 from .holes import fill
@@ -45,6 +46,7 @@ from .strand import Listener, Strand
 Host = Callable[[str, list[Any], dict[str, Any]], Awaitable[Any]]
 """Calls one of the client's functions: its name, arguments and keywords."""
 
+HOLD_AFTER_S = 0.02  # a host call that is answered sooner is not worth a message
 TURNS_A_YIELD = 128  # steps between two turns of the event loop: a busy program delays no other
 
 
@@ -300,9 +302,18 @@ class Interpreter:
             raise RuntimeError(f"{step.function}() needs a client to call it, and there is none")
         args = [await self._value(value) for value in step.arguments]
         kwargs = {name: await self._value(value) for name, value in step.keywords.items()}
-        result = await self.host(step.function, args, kwargs)
+        # A tool may take its time: what the program has so far must not be evicted meanwhile.
+        waiting = asyncio.get_running_loop().call_later(HOLD_AFTER_S, self._hold)
+        try:
+            result = await self.host(step.function, args, kwargs)
+        finally:
+            waiting.cancel()
         if step.out is not None:
             assign(step.out, result, self._names)
+
+    def _hold(self) -> None:
+        with suppress(ProgramEndedError):
+            self.strand.hold()
 
     # ---- values
 

@@ -157,6 +157,10 @@ class Strand:
 
         self._enqueue(work, out)
 
+    def hold(self) -> None:
+        """Enqueue that the state be kept in the cache: it is about to wait."""
+        self._enqueue(Execution.hold)
+
     def drained(self) -> Future[Execution]:
         """A future of the execution, done when everything enqueued so far has run."""
 

@@ -105,8 +105,7 @@ async def compute(backend: ProgramBackend, statements: Sequence[Stmt]) -> Execut
     try:
         for statement in statements:
             await execution.execute(statement)
-        for branch in await execution.fork(2):  # what branches share is computed before them
-            await branch.release()
+        await execution.hold()
     except BaseException:
         await execution.release()
         raise

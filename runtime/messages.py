@@ -1,6 +1,6 @@
 """What the front desk and the scheduler say to each other: msgpack structs, never pickles.
 
-desk → scheduler:  Submit · Abort · Flush · Ask · Close
+desk → scheduler:  Submit · Abort · Hold · Drop · Pin · Unpin · Flush · Ask · Browse · Close
 scheduler → desk:  Ready · Progress · Answer · Fatal
 """
 
@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from ..constrained.errors import GrammarError
+from ..radix_cache import NodeInfo
 from .request import RequestId, SamplingParams
 
 TopLogprobs = list[tuple[float, int]]  # (logprob in nats, token id), likeliest first
@@ -50,6 +51,38 @@ class Abort(Message, frozen=True, kw_only=True):
     quiet: bool = False
 
 
+class Hold(Message, frozen=True, kw_only=True):
+    """Keep what is cached of a prefix until `Drop`, as far as the pins' quota allows; no answer."""
+
+    key: int  # of the desk's choosing
+    tokens: list[int]
+
+
+class Drop(Message, frozen=True, kw_only=True):
+    """Let go of a `Hold`, or of nothing."""
+
+    key: int
+
+
+class Pin(Message, frozen=True, kw_only=True):
+    """Keep a cached prefix under a name; see `RadixCache.pin`."""
+
+    call: int
+    name: str
+    tokens: list[int]
+    namespace: str = ""
+    ttl_s: float | None = None
+    priority: int = 0
+
+
+class Unpin(Message, frozen=True, kw_only=True):
+    """Let go of a `Pin`."""
+
+    call: int
+    name: str
+    namespace: str = ""
+
+
 class Flush(Message, frozen=True, kw_only=True):
     """Forget every cached prefix. Answered false while requests run."""
 
@@ -60,6 +93,14 @@ class Ask(Message, frozen=True, kw_only=True):
     """Report the scheduler's state."""
 
     call: int
+
+
+class Browse(Message, frozen=True, kw_only=True):
+    """List the first nodes of the cache's tree."""
+
+    call: int
+    max_nodes: int
+    max_tokens: int  # of each node
 
 
 class Close(Message, frozen=True, kw_only=True):
@@ -144,7 +185,8 @@ class State(Message, frozen=True, kw_only=True):
     pool: int
     free: int
     cached: int
-    leased: int
+    leased: int  # the pinned ones included
+    pinned: int
     running: int
     waiting: int
     steps: int
@@ -154,12 +196,26 @@ class State(Message, frozen=True, kw_only=True):
     last_throughput: float  # generated tokens a second over the last window
 
 
+class Pinned(Message, frozen=True, kw_only=True):
+    """A pinned prefix."""
+
+    name: str
+    namespace: str
+    num_tokens: int
+    age_s: float
+    ttl_left_s: float | None  # None: until it is unpinned
+    hits: int  # requests that found all of it since
+
+
 class Answer(Message, frozen=True, kw_only=True):
-    """The reply to an `Ask` or a `Flush`."""
+    """The reply to whatever has a `call`."""
 
     call: int
     state: State | None = None
+    pins: list[Pinned] = []  # all of them to an `Ask`, the new one to a `Pin`
+    nodes: list[NodeInfo] = []  # to a `Browse`
     done: bool = True
+    error: str | None = None  # why it was not done
 
 
 class Fatal(Message, frozen=True, kw_only=True):
@@ -168,5 +224,5 @@ class Fatal(Message, frozen=True, kw_only=True):
     error: str
 
 
-ToScheduler = Submit | Abort | Flush | Ask | Close
+ToScheduler = Submit | Abort | Hold | Drop | Pin | Unpin | Flush | Ask | Browse | Close
 ToDesk = Ready | Progress | Answer | Fatal

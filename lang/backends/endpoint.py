@@ -10,8 +10,10 @@ from __future__ import annotations
 import atexit
 import itertools
 import json
+import uuid
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 Segments = list[str | list[int]]
 
 CONNECT_TIMEOUT_S = 10.0
+HOLD_TTL_S = 3600.0  # of a pin whose owner may go without a word
 LOGPROB_LISTS = ("output_token_logprobs", "output_top_logprobs", "output_token_ids_logprobs")
 
 
@@ -67,6 +70,7 @@ class RuntimeEndpoint:
         self._verify = verify
         self._session: aiohttp.ClientSession | None = None
         self._sequences: dict[SequenceId, Segments] = {}
+        self._pins: dict[SequenceId, str] = {}
         self._ids = itertools.count()
         self.requests = 0
         self.programs: set[str] = set()  # hashes of the programs that the server knows
@@ -163,16 +167,24 @@ class RuntimeEndpoint:
         return msgspec.convert(await self.request("POST", "/select", body), list[Scored])
 
     async def fork(self, sequence: SequenceId, count: int) -> list[SequenceId]:
-        """See `Backend`. The server computes the shared prefix once, before the branches begin."""
-        segments = self._sequences[sequence]
-        if count > 1 and segments:
-            body = {"segments": segments, "sampling_params": {"max_new_tokens": 0}}
-            await self.request("POST", "/generate", body)
-        return [self._keep(list(segments)) for _ in range(count)]
+        """See `Backend`. What the branches share, the server computes once."""
+        return [self._keep(list(self._sequences[sequence])) for _ in range(count)]
+
+    async def hold(self, sequence: SequenceId) -> None:
+        """See `Backend`. A pin on the server; one that cannot be given costs speed alone."""
+        if segments := self._sequences[sequence]:
+            name = f"program-{uuid.uuid4().hex}"
+            body = {"segments": segments, "name": name, "ttl_s": HOLD_TTL_S}
+            with suppress(BackendError):
+                await self.request("POST", "/cache/pins", body)
+                self._pins[sequence] = name
 
     async def release(self, sequence: SequenceId) -> None:
         """See `Backend`."""
         self._sequences.pop(sequence, None)
+        if (name := self._pins.pop(sequence, None)) is not None:
+            with suppress(BackendError):
+                await self.request("DELETE", f"/cache/pins/{name}")
 
     async def request(self, method: str, path: str, body: Any = None) -> Any:
         """Send one request and return its JSON answer, or text where it is none.

@@ -148,6 +148,9 @@ class ScriptedBackend:
         """See `Backend`."""
         return [self._keep(self.alive[sequence]) for _ in range(count)]
 
+    async def hold(self, sequence: SequenceId) -> None:
+        """See `Backend`. There is no cache."""
+
     async def release(self, sequence: SequenceId) -> None:
         """See `Backend`."""
         del self.alive[sequence]

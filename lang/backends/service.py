@@ -229,6 +229,10 @@ class TextBackend(ABC):
         """See `Backend`."""
         return [self._keep(deepcopy(self._talks[sequence])) for _ in range(count)]
 
+    async def hold(self, sequence: SequenceId) -> None:
+        """See `Backend`. A service caches as it likes."""
+        del sequence
+
     async def release(self, sequence: SequenceId) -> None:
         """See `Backend`."""
         self._talks.pop(sequence, None)

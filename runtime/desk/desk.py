@@ -14,29 +14,40 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from ...radix_cache import NodeInfo
 from ..config import EngineConfig
-from ..errors import EngineClosedError, EngineError, InvalidRequestError, ModelLoadError
+from ..errors import (
+    EngineClosedError,
+    EngineError,
+    InvalidRequestError,
+    ModelLoadError,
+    NotFoundError,
+)
 from ..ipc import DeskEnd
 from ..messages import (
     Abort,
     Answer,
     Ask,
+    Browse,
     Close,
+    Drop,
     Fatal,
     Flush,
+    Hold,
     LogprobRequest,
+    Pin,
+    Pinned,
     Progress,
     Ready,
     State,
     Submit,
     ToDesk,
+    Unpin,
 )
 from ..request import RequestId, SamplingParams
 from ..tokenizer import Tokenizer
 from .streams import Stream, closed_error
 
-# Prompts shorter than this are not worth a pass of their own before they are shared.
-MIN_SHARED_TOKENS = 32
 MAX_TOP_LOGPROBS = 1024  # each is sent for each position
 
 
@@ -187,11 +198,73 @@ class Desk:
         return stream
 
     async def prefill(self, tokens: Sequence[int], *, namespace: str = "") -> None:
-        """Compute a prefix that several sequences are about to share, if it is worth it."""
-        if len(tokens) < MIN_SHARED_TOKENS or self.config.cache.disable_radix_cache:
-            return
+        """Compute a prefix that others will have, so that the cache has it."""
         with self.submit(tokens, SamplingParams(max_new_tokens=0), namespace=namespace) as stream:
             await self.finish(stream)
+
+    def hold(self, tokens: Sequence[int]) -> int:
+        """Keep what is cached of a prefix, as far as the pins' quota allows; return a key."""
+        key = next(self._call_ids)
+        if self._closed is None:
+            self._end.send(Hold(key=key, tokens=list(tokens)))
+        return key
+
+    def drop(self, key: int) -> None:
+        """Let go of a `hold`."""
+        if self._closed is None:
+            self._end.send(Drop(key=key))
+
+    async def pin(
+        self,
+        name: str,
+        tokens: Sequence[int],
+        *,
+        namespace: str = "",
+        ttl_s: float | None = None,
+        priority: int = 0,
+    ) -> Pinned:
+        """Compute a prefix and keep it in the cache under a name; an old pin of it is replaced.
+
+        Raises:
+            InvalidRequestError: the prompt cannot be served, or the pins' quota is used up.
+        """
+        if self.config.cache.disable_radix_cache:
+            raise InvalidRequestError("nothing can be pinned: this server runs without its cache")
+        await self.prefill(tokens, namespace=namespace)
+        answer = await self._call(
+            lambda call: Pin(
+                call=call,
+                name=name,
+                tokens=list(tokens),
+                namespace=namespace,
+                ttl_s=ttl_s,
+                priority=priority,
+            )
+        )
+        if answer.error is not None:
+            raise InvalidRequestError(answer.error)
+        return answer.pins[0]
+
+    async def unpin(self, name: str, *, namespace: str = "") -> None:
+        """Let go of a pin; its prefix stays until room is needed.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        answer = await self._call(lambda call: Unpin(call=call, name=name, namespace=namespace))
+        if answer.error is not None:
+            raise NotFoundError(answer.error)
+
+    async def pins(self) -> list[Pinned]:
+        """What is pinned, the oldest first; programs' own holds have names that begin with `~`."""
+        return (await self._call(lambda call: Ask(call=call))).pins
+
+    async def browse(self, *, max_nodes: int, max_tokens: int) -> list[NodeInfo]:
+        """The first nodes of the cache's tree, parents first, with each one's first tokens."""
+        answer = await self._call(
+            lambda call: Browse(call=call, max_nodes=max_nodes, max_tokens=max_tokens)
+        )
+        return answer.nodes
 
     def abort(self, prefix: str | None) -> int:
         """Abort the requests whose id begins with `prefix` (all with `None`); return how many.
@@ -223,7 +296,7 @@ class Desk:
         """Forget every cached prefix; false, and nothing done, while requests run."""
         return (await self._call(lambda call: Flush(call=call))).done
 
-    async def _call(self, message: Callable[[int], Ask | Flush]) -> Answer:
+    async def _call(self, message: Callable[[int], Ask | Browse | Flush | Pin | Unpin]) -> Answer:
         if self._closed is not None:
             raise closed_error(self._closed)
         call = next(self._call_ids)

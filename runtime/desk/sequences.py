@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from ...ir.choices import Scored
@@ -35,6 +35,7 @@ class Tokens:
 
     ids: list[int] = field(default_factory=list[int])
     pending: str = ""
+    hold: int | None = None  # the desk's key, while the cache keeps the ids
 
 
 class DeskBackend:
@@ -73,6 +74,7 @@ class DeskBackend:
         seed = self._desk.seed(sampling)
         try:
             with ExitStack() as stack:
+                stack.callback(self._let_go, state)  # by then it has ids of its own
                 streams = [
                     stack.enter_context(
                         self._desk.submit(
@@ -110,22 +112,38 @@ class DeskBackend:
             raise backend_error(error) from error
 
     async def fork(self, sequence: SequenceId, count: int) -> list[SequenceId]:
-        """See `Backend`. What the branches share is computed once, before they begin."""
+        """See `Backend`. What the branches share, the scheduler computes once and keeps."""
         state = self._sequences[sequence]
         if count > 1:
-            shared = state.ids + self._desk.tokenizer.encode(
-                state.pending, add_special_tokens=not state.ids
-            )
-            try:
-                # Text that follows may merge with the last token; the ones before it stay.
-                await self._desk.prefill(shared[:-1])
-            except EngineError as error:
-                raise backend_error(error) from error
+            self._keep_cached(state, state.ids)
         return [self._keep(Tokens(list(state.ids), state.pending)) for _ in range(count)]
 
     async def release(self, sequence: SequenceId) -> None:
         """See `Backend`."""
-        self._sequences.pop(sequence, None)
+        state = self._sequences.pop(sequence, None)
+        if state is not None:
+            self._let_go(state)
+
+    async def hold(self, sequence: SequenceId) -> None:
+        """See `Backend`."""
+        state = self._sequences[sequence]
+        pending = self._desk.tokenizer.encode(state.pending, add_special_tokens=not state.ids)
+        # Text that follows may merge with the last token of the pending one.
+        tokens = state.ids + pending[:-1]
+        if tokens and not self._desk.config.cache.disable_radix_cache:
+            with suppress(EngineError):  # nothing is lost: the sequence is computed when it is used
+                await self._desk.prefill(tokens)
+                self._keep_cached(state, tokens)
+
+    def _keep_cached(self, state: Tokens, tokens: Sequence[int]) -> None:
+        self._let_go(state)
+        if tokens:
+            state.hold = self._desk.hold(tokens)
+
+    def _let_go(self, state: Tokens) -> None:
+        if state.hold is not None:
+            self._desk.drop(state.hold)
+            state.hold = None
 
     def _keep(self, tokens: Tokens) -> SequenceId:
         sequence = SequenceId(next(self._ids))

@@ -24,14 +24,20 @@ from ..messages import (
     Abort,
     Answer,
     Ask,
+    Browse,
     Close,
     Delta,
+    Drop,
     Flush,
+    Hold,
+    Pin,
     Progress,
     State,
     Submit,
     ToScheduler,
+    Unpin,
 )
+from . import pins
 from .job import Job
 from .output import aborted, delta_of, finish_of, refused
 from .sampling import record_prompt_logprobs, sample
@@ -115,8 +121,20 @@ class Loop:
                 if idle:
                     self.scheduler.cache.flush()
                 self._end.send(Answer(call=call, done=idle))
+            case Hold():
+                pins.hold(self.scheduler.cache, message)
+            case Drop():
+                pins.drop(self.scheduler.cache, message)
+            case Pin():
+                self._end.send(pins.pin(self.scheduler.cache, message))
+            case Unpin():
+                self._end.send(pins.unpin(self.scheduler.cache, message))
             case Ask(call=call):
-                self._end.send(Answer(call=call, state=self._state()))
+                pinned = pins.listed(self.scheduler.cache)
+                self._end.send(Answer(call=call, state=self._state(), pins=pinned))
+            case Browse(call=call, max_nodes=nodes, max_tokens=tokens):
+                listed = self.scheduler.cache.list_nodes(max_nodes=nodes, max_tokens=tokens)
+                self._end.send(Answer(call=call, nodes=listed))
             case Close():
                 self._closed = True
 
@@ -250,6 +268,7 @@ class Loop:
             free=usage.free,
             cached=usage.cached,
             leased=usage.leased,
+            pinned=usage.pinned,
             running=len(self.scheduler.running),
             waiting=len(self.scheduler.waiting) + len(self._compiling),
             steps=self._steps,

@@ -1,4 +1,4 @@
-"""The command `radixlm`: `serve` a model, `check` programs before any token."""
+"""The command `radixlm`: `serve` a model, look at its `cache`, `check` programs."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_check(commands)
     given = sys.argv[1:] if argv is None else argv
     if given[:1] != ["check"]:  # what serves imports torch
+        from .runtime.cache_cli import add_cache
         from .runtime.cli import add_serve
 
         add_serve(commands)
+        add_cache(commands)
     options = parser.parse_args(given)
     code: int = options.run(options)
     return code
