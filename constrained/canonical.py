@@ -44,7 +44,7 @@ class _Order:
 
     def of(self, value: Any, cores: Sequence[Core]) -> Any:
         """Return a value with its keys in the order of the core schemas that apply to it."""
-        if isinstance(value, float) and value == int(value) and abs(value) < 2**53:
+        if isinstance(value, float) and value == int(value) and abs(value) <= 2**53:
             return int(value)
         if isinstance(value, list):
             applying = list(self._applying(value, cores))

@@ -16,9 +16,12 @@ from jsonschema_specifications import REGISTRY
 from .contract import Failure
 from .formats import FORMATS, MAX_LENGTHS
 from .keywords import escape
+from .references import has_tuples
 from .regexes import plain_spaces
 
 __all__ = ["Check"]
+
+_PYTHON_ONLY = re.compile(r"\\[aAZ]|\(\?[aiLmsux]+[):]|\(\?P")  # no ECMA-262
 
 
 class Check:
@@ -29,10 +32,13 @@ class Check:
     """
 
     def __init__(self, document: Any) -> None:
+        newest = jsonschema.Draft201909Validator if has_tuples(document) else None
         base: Any = jsonschema.validators.validator_for(
-            document, default=jsonschema.Draft202012Validator
+            document, default=newest or jsonschema.Draft202012Validator
         )
-        words = {"pattern": _pattern, "patternProperties": _pattern_properties}
+        words: dict[str, Any] = {"pattern": _pattern, "patternProperties": _pattern_properties}
+        if "dependencies" not in base.VALIDATORS:  # enforced in every draft, so checked in every
+            words["dependencies"] = jsonschema.Draft7Validator.VALIDATORS["dependencies"]
         validator: Any = jsonschema.validators.extend(base, words)
         self._validator = validator(document, registry=REGISTRY, format_checker=_formats())
 
@@ -83,7 +89,11 @@ def _formats() -> Any:
 
 def _is_regex(value: object) -> bool:
     """Raise `re.error` for a text that is no pattern."""
-    return not isinstance(value, str) or re.compile(value) is not None
+    if not isinstance(value, str):
+        return True
+    if _PYTHON_ONLY.search(value):
+        return False
+    return re.compile(value) is not None
 
 
 @lru_cache(maxsize=1024)

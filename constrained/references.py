@@ -18,7 +18,7 @@ from jsonschema_specifications import REGISTRY
 from .errors import MalformedError, UnsupportedError
 from .keywords import KIND, escape
 
-__all__ = ["Place", "root_place"]
+__all__ = ["Place", "has_tuples", "root_place"]
 
 _BASE = "urn:radixlm:schema"
 _OLD = ("draft-03", "draft-04", "draft-06", "draft-07")  # a $ref there hides what stands beside it
@@ -92,7 +92,7 @@ class Document:
         self.dialect = dialect
         self.is_old = any(draft in dialect for draft in _OLD)
         newest: Any = referencing.jsonschema.DRAFT202012
-        if any(isinstance(part.get("items"), list) for part in _mappings(schema)):
+        if has_tuples(schema):
             newest = (
                 referencing.jsonschema.DRAFT201909
             )  # whose form of tuples the newest cannot read
@@ -129,6 +129,11 @@ class Document:
     def count(self, keyword: str) -> int:
         """Return how many schemas of the document have a keyword."""
         return sum(1 for schema in _mappings(self.schema) if keyword in schema)
+
+
+def has_tuples(schema: Any) -> bool:
+    """Whether a schema has `items` in the form of the drafts up to 2019-09."""
+    return any(isinstance(part.get("items"), list) for part in _mappings(schema))
 
 
 def root_place(schema: Any) -> Place:

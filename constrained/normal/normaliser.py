@@ -25,6 +25,7 @@ __all__ = ["Normal", "normalise"]
 MAX_SCHEMAS = 20_000  # core schemas that one document may be rewritten to
 
 COMBINATORS = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if")
+COMBINED = frozenset({"$ref", "anyOf", "allOf"})
 GROUPS = {"string": STRING, "number": NUMBER, "array": ARRAY, "object": OBJECT}
 GROUP_OF = {keyword: group for group, keywords in GROUPS.items() for keyword in keywords}
 KNOWN = frozenset((*COMBINATORS, *GROUP_OF, *DEPENDENCIES, "type", "enum", "const", "then", "else"))
@@ -133,23 +134,35 @@ class Normaliser:
         return core
 
     def _write(self, place: Place) -> Core:
-        parts: list[Core] = []
-        base: dict[str, Any] = {}
+        own: dict[
+            str, Any
+        ] = {}  # what one core schema says by itself: keywords that stand together
+        others: list[Core] = []
         groups: set[str] = set()
         for keyword in place.keywords:
             self._find(place, keyword)
             group = GROUP_OF.get(keyword)
             if keyword in ("type", "enum", "const"):
-                base[keyword] = self._plain(place, keyword)
+                own[keyword] = self._plain(place, keyword)
             elif group is not None and group not in groups:
                 groups.add(group)
-                parts.append(self._group(group, place))
+                first, *rest = _opened(self._group(group, place))
+                # The order of properties is the order written: not before other schemas' here.
+                if isinstance(first, dict) and not (others and "properties" in first):
+                    is_plain = not own.keys() & first.keys() and not COMBINED & first.keys()
+                else:
+                    is_plain = False
+                if is_plain and isinstance(first, dict):
+                    own |= first
+                else:
+                    others.append(first)
+                others += rest
             elif keyword in COMBINATORS:
-                parts.append(self._combined(place, keyword))
+                others.append(self._combined(place, keyword))
             elif keyword in DEPENDENCIES and "dependencies" not in groups:
                 groups.add("dependencies")
-                parts += dependencies(self, place)
-        return _merged(base, parts)
+                others += dependencies(self, place)
+        return all_of([own, *others])
 
     def _enter(self, place: Place) -> None:
         if not isinstance(place.schema, Mapping):
@@ -237,36 +250,12 @@ class Normaliser:
         return anchors > 1
 
 
-def _merged(base: dict[str, Any], parts: list[Core]) -> Core:
-    """Join the parts that are plain into one schema, so that few conjunctions are left."""
-    plain = dict(base)
-    rest: list[Core] = []
-    for part in all_parts(parts):
-        if part is False:
-            return False
-        if part is True:
-            continue
-        assert isinstance(part, dict)
-        if (
-            {"$ref", "anyOf", "allOf"} & part.keys()
-            or plain.keys() & part.keys()
-            or (rest and "properties" in part)
-        ):
-            rest.append(part)
-        else:
-            plain.update(part)
-    return all_of([plain, *rest])
-
-
-def all_parts(parts: list[Core]) -> list[Core]:
-    """Return parts with conjunctions among them opened."""
-    opened: list[Core] = []
-    for part in parts:
-        if isinstance(part, dict) and part.keys() == {"allOf"}:
-            opened.extend(part["allOf"])
-        else:
-            opened.append(part)
-    return opened
+def _opened(core: Core) -> list[Core]:
+    """Return the parts of a conjunction."""
+    if isinstance(core, dict) and core.keys() == {"allOf"}:
+        parts: list[Core] = core["allOf"]
+        return parts
+    return [core]
 
 
 def _refuse_slip(keyword: str, at: str) -> None:
