@@ -6,9 +6,9 @@ values       what an expression may be
 tape         a sequence as far as it is known
 env          what is known at one point, and joins where ways meet
 trace        what a walk has met
-expressions  expressions, reads and tests during a walk
+expressions  what expressions may be during a walk; assumptions: tests; reads: what is noted
 rounds       loops whose items are known
-effects      what statements do to states
+effects      what statements do to states; repeats: loops that a run decides
 flow         the walk over control flow
 grammar      grammars as data; shortest: the fewest tokens of a text; languages: of constraints
 subject      what could be compiled

@@ -12,7 +12,6 @@ from ...ir.program import (
     Continue,
     For,
     If,
-    Program,
     Raise,
     Return,
     While,
@@ -40,7 +39,7 @@ def impossible_options(trace: Trace) -> Iterator[Finding]:
         )
 
 
-def unreachable(program: Program, trace: Trace) -> Iterator[Finding]:
+def unreachable(trace: Trace) -> Iterator[Finding]:
     """The first statement of each stretch that no run reaches.
 
     A branch that only raises is left alone: it is written for what cannot happen. So is a function
@@ -91,17 +90,14 @@ def _dead(step: Block, before: Block | None, file: str, test: str | None) -> Fin
 def folded(source: Source) -> Iterator[Finding]:
     """Branches that the compiler leaves out, for their tests are literals.
 
-    A test of a name (`if VERBOSE:`) is a setting of the module and no fault. `while True:` is none
-    either.
+    A test of a name (`if VERBOSE:`) is a setting of the module, and no fault.
     """
     for node in ast.walk(source.tree):
-        if not isinstance(node, ast.If | ast.While):
+        if not isinstance(node, ast.If):
             continue
         outcome = _literal(node.test)
-        if outcome is None or (outcome and isinstance(node, ast.While)):
-            continue
         dead = node.orelse if outcome else node.body
-        if dead:
+        if outcome is not None and dead:
             yield finding(
                 source.file,
                 dead[0].lineno,
@@ -113,10 +109,8 @@ def folded(source: Source) -> Iterator[Finding]:
 
 
 def _literal(test: ast.expr) -> bool | None:
-    """What a test without names comes to; None where names decide."""
-    if any(isinstance(node, ast.Name | ast.Attribute | ast.Call) for node in ast.walk(test)):
-        return None
+    """What a literal comes to as a test; None for anything else."""
     try:
-        return bool(eval(compile(ast.Expression(test), "<test>", "eval"), {"__builtins__": {}}))
-    except Exception:  # whatever it is, a run would end there
+        return bool(ast.literal_eval(test))
+    except ValueError:
         return None

@@ -11,8 +11,9 @@ from ...ir.nodes import Gen, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Sele
 from ...ir.program import Do, Join, Store, Within
 from ...ir.reasoning import reasoning_name
 from .env import UNKNOWN, Env, GroupRef, Local, State, StateId, StateRef, Usage, Variable
-from .expressions import Expressions, options_of
+from .expressions import options_of
 from .languages import Language, is_stopped
+from .reads import Reads
 from .rounds import bind_item, rounds_of
 from .tokens import ANY, NONE, Pieces, Range
 from .trace import LateConstant, Met, Site
@@ -24,7 +25,7 @@ LONG_CONSTANT = 64  # characters; a shorter one is not worth moving
 By = Literal["gen", "select", "assignment", "scope"]
 
 
-class Effects(Expressions):
+class Effects(Reads):
     """Carries out statements on what is known."""
 
     # ---- local names

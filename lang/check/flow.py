@@ -36,12 +36,13 @@ from ...ir.scopes import names_of
 from .effects import Effects
 from .env import UNKNOWN, Env, GroupRef, Local, State, StateRef, Usage, join, widened
 from .expressions import Scope, Shape
+from .repeats import assigned, is_settled, is_summary, unbounded
 from .rounds import MAX_ROUNDS, bind_item, rounds_of
 from .tape import Tape
 from .tokens import Range
-from .values import Value, all_steps
+from .values import Value
 
-MAX_STEPS = 20_000  # statements that one walk follows round by round
+MAX_STEPS = 4_000  # statements that one walk follows round by round: about a second
 MAX_BRANCHES = 64
 MAX_PASSES = 6  # over a loop that a run decides; what moves is let go after the first
 MAX_NESTING = 8  # programs inside each other
@@ -175,7 +176,7 @@ class Flow(Effects):
         rounds = rounds_of(step.items, env, self)
         if rounds is None or len(rounds) > MAX_ROUNDS or self._spent[0] > MAX_STEPS:
             shape = self.shape(step.items, env)
-            if _is_summary(shape):
+            if is_summary(shape):
                 return self._each_branch(step, shape, env)
             return self._repeated(step, env)
         loop = self._enter()
@@ -226,7 +227,7 @@ class Flow(Effects):
             ends = [*loop.continues, *([] if end is None else [end])]
             met = join([head, *ends], self.counter)
             assert met is not None
-            if count and _is_settled(met, head):
+            if count and is_settled(met, head):
                 break
             head = widened(met, head)
         if isinstance(step, While) and self.truth(step.test, head) is True:
@@ -246,7 +247,7 @@ class Flow(Effects):
         self._block(step.body, first)
         self._loops.pop()
         before = dict(env.usage)
-        for name in _assigned(step.body):
+        for name in assigned(step.body):
             env.bind(name, UNKNOWN)
         loop = self._enter()
         self.bind(step.target, shape, env)
@@ -255,7 +256,7 @@ class Flow(Effects):
         done = self._after(step, after, loop)
         if done is not None:
             done.usage = {
-                site: used if used == before.get(site) else _unbounded(used)
+                site: used if used == before.get(site) else unbounded(used)
                 for site, used in done.usage.items()
             }
         return done
@@ -373,63 +374,3 @@ def walk(
         for state in end.states.values():
             flow.leave(state)
     return end
-
-
-def _is_summary(shape: Shape) -> bool:
-    match shape:
-        case GroupRef(is_summary=is_summary):
-            return is_summary
-        case tuple():
-            return any(map(_is_summary, shape))
-        case _:
-            return False
-
-
-def _is_settled(now: Env, before: Env) -> bool:
-    """Whether another pass over a loop would tell nothing new."""
-    for key, state in now.states.items():
-        old = before.states.get(key)
-        if old is None or old.variables.keys() != state.variables.keys():
-            return False
-        for name, variable in state.variables.items():
-            mine, its = variable, old.variables[name]
-            if (mine.is_certain, mine.sites) != (its.is_certain, its.sites):
-                return False
-            if mine.value is None and its.value is not None:
-                return False
-        if state.tape.length != old.tape.length:
-            return False
-    return (
-        now.usage == before.usage
-        and len(now.facts) == len(before.facts)
-        and len(now.held) == len(before.held)
-        and all(
-            (local.value is None) == (before.locals.get(name, UNKNOWN).value is None)
-            and local.ref == before.locals.get(name, UNKNOWN).ref
-            for name, local in now.locals.items()
-        )
-    )
-
-
-def _unbounded(used: Usage) -> Usage:
-    return Usage(
-        *(
-            Range(r.least, None if r.most else 0)
-            for r in (used.prompt, used.cached, used.forced, used.decoded, used.scored, used.runs)
-        )
-    )
-
-
-def _assigned(body: tuple[Block, ...]) -> set[str]:
-    found: set[str] = set()
-    for step in all_steps(body):
-        match step:
-            case Assign(target=target) | For(target=target):
-                found |= set(names_of(target))
-            case HostCall(out=target) | Invoke(out=target) if target is not None:
-                found |= set(names_of(target))
-            case Fork(out=out):
-                found.add(out)
-            case _:
-                pass
-    return found

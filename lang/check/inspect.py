@@ -63,7 +63,7 @@ def _of_program(subject: Subject, trace: Trace, languages: Languages) -> Iterato
     if not subject.reasons:  # what is missing may read, bind and leave
         yield from bindings.shadowed(trace)
         yield from bindings.shadowed_arguments(trace)
-        yield from branches.unreachable(subject.program, trace)
+        yield from branches.unreachable(trace)
     yield from constraints.constraints(trace, languages)
     yield from constraints.options(trace)
     yield from constraints.budgets(trace, languages)

@@ -59,7 +59,9 @@ def unbounded_loops(trace: Trace) -> Iterator[Finding]:
     """While loops that generate, and that nothing counts: only fuel ends them."""
     for program in trace.programs.values():
         for step in all_steps(program.body):
-            if isinstance(step, While) and id(step) in trace.reached and _is_unbounded(step):
+            if not isinstance(step, While) or id(step.body[0]) not in trace.reached:
+                continue
+            if _is_unbounded(step):
                 yield finding(
                     program.file or program.name,
                     step.line,
@@ -80,7 +82,7 @@ def _is_unbounded(loop: While) -> bool:
     if any(isinstance(step, Return | Break) for step in loop.body):
         return False  # the first round is the last
     counted = {name for step in inner for name in _counted(step)}
-    tests = [loop.test, *(test for test in _exits(loop.body))]
+    tests = [loop.test, *_exits(loop.body, _names(loop.test))]
     return not any(_names(test) & counted for test in tests)
 
 
@@ -103,18 +105,20 @@ def _counted(step: Block) -> Iterator[str]:
                 yield from _names(node.value)
 
 
-def _exits(body: tuple[Block, ...]) -> Iterator[Any]:
-    """The tests of branches that leave a loop."""
+def _exits(body: tuple[Block, ...], flags: set[str]) -> Iterator[Any]:
+    """The tests of branches that leave a loop, or set one of the flags that its test asks."""
     for step in body:
-        if isinstance(step, If) and any(_leaves(s) for s in (*step.then, *step.otherwise)):
+        if isinstance(step, If) and any(_leaves(s, flags) for s in (*step.then, *step.otherwise)):
             yield step.test
         if not isinstance(step, For | While):
-            yield from _exits(bodies(step))
+            yield from _exits(bodies(step), flags)
 
 
-def _leaves(step: Block) -> bool:
+def _leaves(step: Block, flags: set[str]) -> bool:
+    if isinstance(step, Assign):
+        return bool(flags & set(names_of(step.target)))
     return isinstance(step, Break | Return) or (
-        not isinstance(step, For | While) and any(map(_leaves, bodies(step)))
+        not isinstance(step, For | While) and any(_leaves(s, flags) for s in bodies(step))
     )
 
 

@@ -249,6 +249,34 @@ def has_a_constant_test(s):
 
 
 @function
+def has_a_false_test(s):
+    if not True:
+        s += "never"  # fault: unreachable
+    s += "A" + gen("x", max_tokens=3)
+
+
+@function
+def has_a_literal_test(s):
+    if 0:
+        s += "never"  # fault: unreachable
+    s += "A" + gen("x", max_tokens=3)
+
+
+@function
+def has_a_false_loop(s):
+    while False:
+        s += "never" + gen("y", max_tokens=3)  # fault: unreachable
+    s += "A" + gen("x", max_tokens=3)
+
+
+@function
+def has_no_items(s):
+    for name in ():
+        s += f"never {name}"  # fault: unreachable
+    s += "A" + gen("x", max_tokens=3)
+
+
+@function
 def computes_a_constant_test(s):
     limit = 3
     if limit + 1 > 10:

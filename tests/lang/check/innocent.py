@@ -1,6 +1,6 @@
 """Programs without a fault that look a little like those with one."""
 
-# ruff: noqa: SIM401
+# ruff: noqa: SIM102, SIM401
 
 from pydantic import BaseModel, Field
 
@@ -165,6 +165,17 @@ def leaves_by_a_counter(s):
 
 
 @function
+def leaves_by_a_flag(s):
+    done, rounds = False, 0
+    while not done:
+        s += "Think:" + gen("t", max_tokens=4, stop="\n")
+        rounds += 1
+        if "stop" in s["t"] or rounds > 5:
+            done = True
+    s += s["t"]
+
+
+@function
 def an_endless_loop_that_returns(s, names):
     while True:
         s += "Name:" + gen("name", max_tokens=4)
@@ -245,3 +256,64 @@ def a_dict_by_option(s):
     s += "I use a " + select("tool", TOOLS) + "."
     words = {"search": "Words:", "calculator": "Sum:"}
     s += words[s["tool"]] + gen("input", max_tokens=4)
+
+
+@function
+def reads_under_a_conjunction(s, a, b):
+    if a and b:
+        s += "A" + gen("x", max_tokens=3)
+    if a:
+        if b:
+            s += s["x"]
+    if not (a and b):
+        return None
+    return s["x"]
+
+
+@function
+def looks_for_one(s, names):
+    found = None
+    for name in names:
+        s += f"{name}?" + select("ok", [" yes", " no"])
+        if s["ok"] == " yes":
+            found = name
+    if found is None:
+        s += "none"
+    else:
+        s += "found " + found
+
+
+@function
+def tries_until_it_fits(s):
+    for _ in range(3):
+        s += "A:" + gen("number", max_tokens=3)
+        if s["number"].strip().isdigit():
+            break
+    else:
+        s["number"] = "0"
+    return int(s["number"])
+
+
+@function
+def a_copy_that_is_joined(s):
+    with s.copy() as c:
+        c += "Z:" + gen("z", max_tokens=3)
+    s += s["z"][0]
+
+
+@function
+def an_item_for_each_branch(s):
+    forks = s.fork(2)
+    forks += ["P:" + gen("p", max_tokens=2), "Q:" + gen("q", max_tokens=2)]
+    first, second = forks
+    s += first["p"] + second["q"]
+
+
+@function
+def a_list_that_grows(s, names):
+    found = []
+    for name in names:
+        s += f"{name}:" + gen("v", max_tokens=3)
+        found.append(s["v"])
+    if len(found) > 2:
+        s += "many"

@@ -56,7 +56,9 @@ def test_every_mark_belongs_to_a_program() -> None:
 
 @pytest.mark.parametrize("function", FAULTY, ids=lambda f: f.__name__)
 def test_a_planted_fault_is_found_on_its_line(function: rl.Function) -> None:
-    assert found(function) == set(marks(function)), str(function.check())
+    report = function.check()
+    assert found(function) == set(marks(function)), str(report)
+    assert len({(f.line, f.code) for f in report}) == len(report), str(report)
 
 
 @pytest.mark.parametrize("function", functions(innocent), ids=lambda f: f.__name__)
