@@ -152,7 +152,7 @@ class RuntimeEndpoint:
             segments.append(meta["tail_text"])
         return Generation(
             texts=[result["text"] for result in results],
-            metas=[result["meta_info"] for result in results],
+            metas=[{**result["meta_info"], "output_ids": result["output_ids"]} for result in results],
         )
 
     async def score(

@@ -92,12 +92,15 @@ class DeskBackend:
             raise backend_error(error) from error
         with_text = gen.logprobs is not None and gen.logprobs.with_text
         results = [result_of(stream, with_text=with_text) for stream in streams]
+        metas = [{**result["meta_info"], "output_ids": result["output_ids"]} for result in results]
+        for meta in metas:
+            assert meta["cached_tokens"] + meta["computed_tokens"] == meta["prompt_tokens"]
         first = streams[0].snapshot()
         state.ids.extend(first.tokens[: first.kept])
         state.pending = first.tail
         return Generation(
             texts=[result["text"] for result in results],
-            metas=[result["meta_info"] for result in results],
+            metas=metas,
         )
 
     async def score(

@@ -52,9 +52,10 @@ def tokens(meta: Any) -> Any:
         return [tokens(item) for item in meta]
     if not isinstance(meta, dict):
         return None
-    return {
-        k: meta[k] for k in ("prompt_tokens", "completion_tokens", "finish_reason") if k in meta
-    }
+    if "computed_tokens" in meta:
+        assert meta["cached_tokens"] + meta["computed_tokens"] == meta["prompt_tokens"]
+    seen = ("prompt_tokens", "completion_tokens", "finish_reason", "output_ids")
+    return {k: meta[k] for k in seen if k in meta}
 
 
 def names_of(cases: list[Any]) -> list[str]:
