@@ -20,6 +20,7 @@ SAMPLING = {
     "n": "n",
     "stop": "stop",
     "stop_token_ids": "stop_token_ids",
+    "stop_regex": "stop_regex",
     "seed": "sampling_seed",
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
