@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, Literal
 
+import msgspec
+
 from ...ir.expressions import Const, Expression, Target
 from ...ir.holes import fill
 from ...ir.nodes import Gen, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Select, Stmt, Text
@@ -60,10 +62,7 @@ class Effects(Reads):
             said = step.holes.get("text")
             pieces = (step.statement.text,) if said is None else self.pieces(said, env)
             known.pop("text", None)
-        try:
-            statement = fill(step.statement, known)
-        except (TypeError, ValueError):  # the run ends here; an empty list of options is found
-            statement = step.statement
+        statement = _filled(step.statement, known)
         ref = self.ref(step.state, env)
         targets = env.targets(ref)
         is_certain = isinstance(ref, GroupRef) or len(targets) == 1
@@ -298,6 +297,17 @@ class Effects(Reads):
         """A state comes to its end: its variables are the run's results."""
         for variable in state.variables.values():
             self.trace.alive |= variable.sites
+
+
+def _filled(statement: Stmt, known: dict[str, Any]) -> Stmt:
+    """Fill holes; what cannot stand there ends the run, and is left for the checks to see."""
+    regex = known.pop("regex", None)  # a malformed one, too
+    if isinstance(statement, Gen) and isinstance(regex, str):
+        statement = msgspec.structs.replace(statement, regex=regex)
+    try:
+        return fill(statement, known)
+    except (TypeError, ValueError):  # of options, an empty list is left
+        return statement
 
 
 def replace_decoded(used: Usage, decoded: Range) -> Usage:

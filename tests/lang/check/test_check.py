@@ -164,6 +164,22 @@ def test_a_budget_that_is_an_argument_is_judged_where_it_is_given(tokenizer: Tok
     assert codes(budget_from_an_argument.check(16, tokenizer=tokenizer)) == []
 
 
+@rl.function
+def constrained_by_an_argument(s, pattern, options):
+    s += "Word:" + rl.gen("word", regex=pattern, max_tokens=8)
+    s += " Mood:" + rl.select("mood", options)
+
+
+def test_constraints_and_options_that_are_arguments_are_judged_where_they_are_given() -> None:
+    assert codes(constrained_by_an_argument.check()) == []
+    assert codes(constrained_by_an_argument.check("[a-z]{1,4}", ["a", "b"])) == []
+    assert codes(constrained_by_an_argument.check("[a-z", ["a"])) == ["invalid-regex"]
+    assert codes(constrained_by_an_argument.check("[a-z]", [])) == ["empty-options"]
+    assert codes(constrained_by_an_argument.bind(options=[]).check()) == ["empty-options"]
+    for strange in (5, None, object()):  # no text: a TypeError of the run, and none of the check's
+        constrained_by_an_argument.check(strange, strange)
+
+
 # ---- tokens that are cut
 
 
