@@ -2,12 +2,15 @@
 
     RADIXLM_DATA=folder python benchmarks/maskbench.py [--tokenizer llama-3.1,qwen2.5]
         [--backend auto,llguidance,xgrammar] [--mode strict] [--limit N] [--json]
+    python benchmarks/maskbench.py --keywords
 
 Each schema of jsonschema/maskbench_sample.jsonl.xz is compiled, and each of its instances, in the
 canonical form of the schema, is tokenised and fed through a matcher with a mask before every token.
 An instance counts as accepted if every token was allowed, the text is complete, and the check of
 what the mask leaves open (mode best_effort alone) finds nothing. Back ends run in a process of
 their own, which is ended when a schema takes longer than the time limit.
+
+`--keywords` prints what becomes of each keyword in the official suite (tests/constrained/suite).
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -187,6 +191,35 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def keywords() -> str:
+    """Return a table: in how many groups of the official suite a keyword is kept, and how."""
+    from radixlm.constrained import GrammarError, Status
+    from radixlm.constrained.normal import normalise
+
+    found: dict[str, Counter[str]] = {}
+    for path in sorted((ROOT / "tests" / "constrained" / "suite").glob("*.jsonl.xz")):
+        with lzma.open(path, "rt") as lines:
+            groups = [json.loads(line) for line in lines]
+        for group in groups:
+            status: dict[str, Status] = {}
+            try:
+                findings = normalise(group["schema"]).contract
+            except GrammarError as error:
+                status[(error.pointer or "").rpartition("/")[2] or "(the schema)"] = Status.REFUSED
+                findings = ()
+            for finding in findings:  # the worst of a group counts
+                order = list(Status)
+                known = status.get(finding.keyword, Status.ENFORCED)
+                status[finding.keyword] = max(known, finding.status, key=order.index)
+            for keyword, kept in status.items():
+                found.setdefault(keyword, Counter())[kept.value] += 1
+    lines_out = ["| keyword | enforced | checked | refused |", "|---|---|---|---|"]
+    for keyword, counts in sorted(found.items()):
+        cells = [str(counts[status.value] or "") for status in Status]
+        lines_out.append(f"| `{keyword}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines_out)
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -196,7 +229,11 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="every n-th schema, so that N are measured")
     parser.add_argument("--verbose", action="store_true", help="name what is refused or wrong")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keywords", action="store_true", help="a table of the official suite")
     options = parser.parse_args()
+    if options.keywords:
+        print(keywords())
+        return
     if "RADIXLM_DATA" not in os.environ:
         sys.exit("set RADIXLM_DATA to the folder with tokenizers/ and jsonschema/")
     data = Path(os.environ["RADIXLM_DATA"])

@@ -18,11 +18,13 @@ from .ebnf import ALL, Charset
 from .errors import GrammarError, LimitError
 from .pattern import lower_pattern
 
-__all__ = ["MAX_STATES", "Automaton"]
+__all__ = ["MAX_STATES", "NOTHING", "Automaton", "analysed"]
 
 MAX_STATES = 300
 MAX_PATTERN_CHARS = 400
 MAX_OUTPUT_CHARS = 20_000
+
+NOTHING = r"[^\x00-\U0010ffff]"  # a pattern that no text matches
 
 # ("set", charset) · ("cat", left, right) · ("alt", options) · ("rep", term, low, high) · ("eps",)
 Term = tuple[Any, ...]
@@ -166,7 +168,8 @@ class Automaton:
             _eliminate(edges, state)
             if sum(map(len, edges.values())) > MAX_OUTPUT_CHARS:
                 raise LimitError("the pattern is too long to be written out", kind="regex")
-        return f"^(?:{edges.get((start, end), '[]')})$"
+        found = edges.get((start, end))
+        return NOTHING if found is None else f"^(?:{found})$"
 
     def _useful(self) -> set[int]:
         """Return the states that lead to an accepting one; all are reachable."""

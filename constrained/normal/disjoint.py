@@ -16,32 +16,69 @@ __all__ = ["are_disjoint", "types_of"]
 Definitions = Mapping[str, Core]
 
 ALL_TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})
-MAX_DEPTH = 6
+MAX_DEPTH = 4
+MAX_STEPS = 2_000
 
 
-def are_disjoint(left: Core, right: Core, definitions: Definitions, depth: int = 0) -> bool:
-    """Whether it is clear that no value satisfies both."""
-    if left is False or right is False:
-        return True
-    if left is True or right is True or depth > MAX_DEPTH:
-        return False
-    if not types_of(left, definitions) & types_of(right, definitions):
-        return True
-    for first, second in ((left, right), (right, left)):
-        if "$ref" in first:
-            target = definitions.get(first["$ref"].rpartition("/")[2], True)
-            if are_disjoint(target, second, definitions, depth + 1):
+def are_disjoint(left: Core, right: Core, definitions: Definitions) -> bool:
+    """Whether it is clear, within `MAX_STEPS`, that no value satisfies both."""
+    return _Proof(definitions).disjoint(left, right, 0)
+
+
+class _Proof:
+    """One proof, which gives up where it takes too many steps."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+        self._steps = 0
+
+    def disjoint(self, left: Core, right: Core, depth: int) -> bool:
+        """Whether it is clear that no value satisfies both."""
+        self._steps += 1
+        if left is False or right is False:
+            return True
+        if left is True or right is True or depth > MAX_DEPTH or self._steps > MAX_STEPS:
+            return False
+        shared = types_of(left, self._definitions) & types_of(right, self._definitions)
+        if not shared:
+            return True
+        for first, second in ((left, right), (right, left)):
+            if self._part_is(first, second, depth + 1):
                 return True
-        if any(are_disjoint(p, second, definitions, depth + 1) for p in first.get("allOf", ())):
+            if _values_excluded(first, second, self._definitions, depth):
+                return True
+        return all(self._apart(type_, left, right, depth) for type_ in shared)
+
+    def _part_is(self, first: dict[str, Any], second: Core, depth: int) -> bool:
+        """Whether a conjunct of `first`, or every alternative of one, is disjoint from `second`."""
+        if "$ref" in first:
+            target = self._definitions.get(first["$ref"].rpartition("/")[2], True)
+            if self.disjoint(target, second, depth):
+                return True
+        if any(self.disjoint(part, second, depth) for part in first.get("allOf", ())):
             return True
-        if "anyOf" in first and all(
-            are_disjoint(part, second, definitions, depth + 1) for part in first["anyOf"]
-        ):
-            return True
-        if _values_excluded(first, second, definitions, depth):
-            return True
-    shared = types_of(left, definitions) & types_of(right, definitions)
-    return all(_apart(type_, left, right, definitions, depth) for type_ in shared)
+        return "anyOf" in first and all(
+            self.disjoint(part, second, depth) for part in first["anyOf"]
+        )
+
+    def _apart(self, type_: str, left: dict[str, Any], right: dict[str, Any], depth: int) -> bool:
+        """Whether it is clear that no value of a type satisfies both."""
+        if type_ == "object":
+            return self._objects_apart(left, right, depth)
+        return _apart(type_, left, right)
+
+    def _objects_apart(self, left: dict[str, Any], right: dict[str, Any], depth: int) -> bool:
+        """Whether a property that one requires is impossible, or another thing, in the other."""
+        for first, second in ((left, right), (right, left)):
+            extra = second.get("additionalProperties", True)
+            for key in first.get("required", ()):
+                mine = first.get("properties", {}).get(key, True)
+                other = second.get("properties", {}).get(
+                    key, True if "patternProperties" in second else extra
+                )
+                if self.disjoint(mine, other, depth + 1):
+                    return True
+        return False
 
 
 def types_of(core: Core, definitions: Definitions, depth: int = 0) -> frozenset[str]:
@@ -107,27 +144,17 @@ def _excludes(core: Core, value: Any, definitions: Definitions, depth: int) -> b
     )
 
 
-def _apart(
-    type_: str, left: dict[str, Any], right: dict[str, Any], definitions: Definitions, depth: int
-) -> bool:
-    """Whether it is clear that no value of a type satisfies both."""
+def _apart(type_: str, left: dict[str, Any], right: dict[str, Any]) -> bool:
+    """Whether it is clear that no value of a type other than objects satisfies both."""
     match type_:
-        case "object":
-            return _objects_apart(left, right, definitions, depth)
         case "array":
-            return any(
-                a.get("minItems", 0) > b.get("maxItems", math.inf)
-                for a, b in ((left, right), (right, left))
-            )
+            return _counts_apart(left, right, "Items")
         case "number":
             low, high = _interval(left)
             other_low, other_high = _interval(right)
             return low > other_high or other_low > high
         case "string":
-            if any(
-                a.get("minLength", 0) > b.get("maxLength", math.inf)
-                for a, b in ((left, right), (right, left))
-            ):
+            if _counts_apart(left, right, "Length"):
                 return True
             both = "pattern" in left and "pattern" in right
             return both and not patterns_overlap(left["pattern"], right["pattern"])
@@ -135,26 +162,14 @@ def _apart(
             return False
 
 
+def _counts_apart(left: dict[str, Any], right: dict[str, Any], what: str) -> bool:
+    return any(
+        first.get(f"min{what}", 0) > second.get(f"max{what}", math.inf)
+        for first, second in ((left, right), (right, left))
+    )
+
+
 def _interval(core: dict[str, Any]) -> tuple[float, float]:
     low = max(core.get("minimum", -math.inf), core.get("exclusiveMinimum", -math.inf))
     high = min(core.get("maximum", math.inf), core.get("exclusiveMaximum", math.inf))
     return low, high
-
-
-def _objects_apart(
-    left: dict[str, Any], right: dict[str, Any], definitions: Definitions, depth: int
-) -> bool:
-    """Whether a property that one requires is impossible, or another thing, in the other."""
-    for first, second in ((left, right), (right, left)):
-        for key in first.get("required", ()):
-            mine = first.get("properties", {}).get(key, True)
-            other = second.get("properties", {}).get(key)
-            if other is None:
-                other = (
-                    True
-                    if "patternProperties" in second
-                    else second.get("additionalProperties", True)
-                )
-            if are_disjoint(mine, other, definitions, depth + 1) or other is False:
-                return True
-    return False

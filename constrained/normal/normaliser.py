@@ -23,6 +23,7 @@ from .values import NUMBER, STRING, is_annotation, number, string
 __all__ = ["Normal", "normalise"]
 
 MAX_SCHEMAS = 20_000  # core schemas that one document may be rewritten to
+MAX_SIZE = 100_000  # values in the core schema of one, written out
 
 COMBINATORS = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if")
 COMBINED = frozenset({"$ref", "anyOf", "allOf"})
@@ -70,6 +71,8 @@ class Normaliser:
         self._names: dict[tuple[int, bool], str] = {}
         self._written: dict[tuple[int, bool], tuple[Core, bool, Any]] = {}  # schema: core, is exact
         self._count = 0
+        self._sizes: list[Core] = []  # keeps measured cores, so that their ids stay their own
+        self._size_of: dict[int, int] = {}
         self._depth = 0  # of negation
         self._inexact = 0  # opposites written as more than they are
 
@@ -124,6 +127,7 @@ class Normaliser:
             for keyword in place.keywords:
                 self._find(place, keyword)
             core = negated(self, place)
+        self._limit(core, place)
         checked = any(f.status is Status.CHECKED for f in self.findings[before[0] :])
         is_exact = not checked and self._inexact == before[1]
         self._written[key] = (
@@ -164,17 +168,26 @@ class Normaliser:
                 others += dependencies(self, place)
         return all_of([own, *others])
 
+    def _limit(self, core: Core, place: Place) -> None:
+        """Refuse a core schema that grows beyond measure where its parts are used several times."""
+        self._sizes.append(core)
+        if self._size(core) > MAX_SIZE:
+            raise _unfolds(place)
+
+    def _size(self, core: Any) -> int:
+        if not isinstance(core, dict | list):
+            return 1
+        if id(core) not in self._size_of:
+            inner = core.values() if isinstance(core, dict) else core
+            self._size_of[id(core)] = 1 + sum(map(self._size, inner))
+        return self._size_of[id(core)]
+
     def _enter(self, place: Place) -> None:
         if not isinstance(place.schema, Mapping):
             raise malformed(place.at, "a schema", "an object or a boolean", place.schema)
         self._count += 1
         if self._count > MAX_SCHEMAS:
-            raise LimitError(
-                f"the schema unfolds to more than {MAX_SCHEMAS:,} schemas",
-                kind=KIND,
-                pointer=place.at,
-                hint="Use fewer oneOf, not and if inside each other.",
-            )
+            raise _unfolds(place)
 
     def _find(self, place: Place, keyword: str) -> None:
         """Note a keyword as enforced; what is found later to be less is noted again."""
@@ -248,6 +261,15 @@ class Normaliser:
         """Whether a dynamic reference could lead to another schema than the one found here."""
         anchors = place.document.count("$dynamicAnchor") + place.document.count("$recursiveAnchor")
         return anchors > 1
+
+
+def _unfolds(place: Place) -> LimitError:
+    return LimitError(
+        f"the schema unfolds to more than {MAX_SCHEMAS:,} schemas, or {MAX_SIZE:,} values",
+        kind=KIND,
+        pointer=place.at,
+        hint="Use fewer oneOf, not and if inside each other.",
+    )
 
 
 def _opened(core: Core) -> list[Core]:

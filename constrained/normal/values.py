@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import Any
 
+from ..automaton import NOTHING
 from ..formats import FORMATS, MAX_LENGTHS, NOT_REGULAR, UNKNOWABLE
 from ..keywords import malformed
 from ..references import Place
@@ -53,7 +54,8 @@ def no_string(walk: Walk, place: Place) -> list[Core]:
             opposite = complement_pattern(pattern)
             if opposite is None:
                 walk.check(place, keyword, "the strings without it are no small pattern")
-            options.append({} if opposite is None else {"pattern": opposite})
+            if opposite != NOTHING:
+                options.append({} if opposite is None else {"pattern": opposite})
         elif keyword in place.keywords and not is_annotation(place, keyword):
             options.append(True)
     return [all_of([{"type": "string"}, option]) for option in options]
