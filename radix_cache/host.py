@@ -137,7 +137,7 @@ class HostTier:
     def give(self, node: Node, host: Slots, device: Slots) -> None:
         """Order a copy of what `take` found to `device`, [n] i32, and unlock it."""
         if len(device):
-            self._orders.append(Copy(False, device.copy(), host.copy()))
+            self._orders.append(Copy(False, device.copy(), host))
         self._tree.unlock(node, Claim(ttl_s=0.0))
 
     def expire(self, now_s: float) -> None:

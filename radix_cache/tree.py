@@ -117,7 +117,6 @@ class RadixTree:
         if not others and self._is_plain_leaf(parent, claim):
             parent.append(tokens, slots)
             parent.created = parent.last_used = self._clock
-            parent.priority = claim.priority
             node = parent
         else:
             key = tokens[: self.page_size].tobytes()
