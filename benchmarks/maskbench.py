@@ -222,7 +222,7 @@ def keywords() -> str:
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tokenizer", default=",".join(TOKENIZERS))
     parser.add_argument("--backend", default=",".join(BACKENDS))
     parser.add_argument("--mode", choices=("strict", "best_effort"), default="strict")

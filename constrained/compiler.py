@@ -67,7 +67,7 @@ class GrammarCompiler:
         num_workers: int = 1,
         max_queued: int = 256,
         timeout_s: float = 30.0,
-        backend: str = "xgrammar",
+        backend: str = "auto",
     ) -> None:
         """Start the workers.
 

@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 import llguidance
 import numpy as np
 import torch
-from llguidance.gbnf_to_lark import gbnf_to_lark
 from torch import Tensor
 
 from .bitmask import allocate_bitmask
@@ -278,11 +277,6 @@ def _lark(spec: GrammarSpec) -> str:
             return f"start: {' | '.join(map(json.dumps, dict.fromkeys(options)))}"
         case "lark":
             return spec.source
-        case "gbnf":
-            try:
-                return str(gbnf_to_lark(spec.source))
-            except Exception as error:  # its own reader, with an exception of its own
-                raise MalformedError(str(error), kind=spec.kind) from error
         case _:
             raise UnsupportedError(
                 f"llguidance does not read {spec.kind}",

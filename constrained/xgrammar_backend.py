@@ -27,6 +27,7 @@ from .check import Check
 from .contract import Contract, Failure
 from .ebnf import alternation, literal
 from .errors import LimitError, MalformedError, UnsatisfiableError, UnsupportedError
+from .gbnf import one_line_rules
 from .pattern import lower_pattern
 from .plan import compile_json
 from .schema import lower_schema
@@ -203,8 +204,10 @@ def _ebnf(spec: GrammarSpec) -> str:
     match spec.kind:
         case "regex":
             return f"root ::= {lower_pattern(spec.source)}"
-        case "ebnf" | "gbnf":  # xgrammar's form has grown out of llama.cpp's
+        case "ebnf":
             return spec.source
+        case "gbnf":
+            return one_line_rules(spec.source)
         case "choices":
             options = parse_json(spec.source, kind=spec.kind)
             return f"root ::= {alternation([literal(option) for option in options])}"

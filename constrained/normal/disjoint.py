@@ -129,7 +129,7 @@ def _excludes(core: Core, value: Any, definitions: Definitions, depth: int) -> b
         return True
     if any(not any(same(value, other) for other in listed) for listed in _listed(core)):
         return True
-    if is_a(value, "number"):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = _interval(core)
         if value < low or value > high:
             return True
