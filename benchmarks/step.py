@@ -17,6 +17,7 @@ import torch
 
 from radixlm.constrained.compiler import GrammarCompiler
 from radixlm.runtime.config import CacheConfig, EngineConfig
+from radixlm.runtime.engine.inputs import Inputs
 from radixlm.runtime.engine.runner import Runner
 from radixlm.runtime.engine.sampler import Sampler
 from radixlm.runtime.ipc import SchedulerEnd
@@ -36,10 +37,11 @@ class NoModel:
         self.sampler = Sampler()
         self.device = torch.device("cpu")
         self._logits = torch.randn(1 << 10, VOCAB)
-        self.forward_s = 0.0
 
-    def forward(self, rows: Any) -> torch.Tensor:
-        return self._logits[: sum(len(row.tokens) - row.logits_from for row in rows)]
+    def forward(self, rows: Any, decodes: Any = None) -> torch.Tensor:
+        Inputs.build(rows, self.device, decodes)
+        wanted = sum(len(row.tokens) - row.logits_from for row in rows)
+        return self._logits[: wanted + (len(decodes.tokens) if decodes else 0)]
 
 
 class NoDesk:

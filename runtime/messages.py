@@ -174,9 +174,15 @@ class Delta(Message, frozen=True, kw_only=True):
 
 
 class Progress(Message, frozen=True, kw_only=True):
-    """The outcome of one step for every sequence that moved, or an empty sign of life."""
+    """The outcome of one step for every sequence that moved, or an empty sign of life.
+
+    Most sequences of a step get one more token, with nothing else to say of it: `rids` and
+    `tokens`, side by side, tell of these without an object for each.
+    """
 
     deltas: list[Delta] = []
+    rids: list[RequestId] = []
+    tokens: list[int] = []
 
 
 class State(Message, frozen=True, kw_only=True):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,13 +17,23 @@ class Layout:
     """Where the B sequences of a pass lie: among its T new tokens, and in the KV pool.
 
     Slots are ragged rather than a padded table: one long prompt among many short sequences would
-    pad all of them to its length, and ragged is what paged kernels read at page size 1.
+    pad all of them to its length, and ragged is what paged kernels read at page size 1. They stay
+    where the cache's leases have them; who needs them in one piece on the device gathers them.
     """
 
     query_lens: NDArray[np.int64]  # [B] new tokens of each sequence, on the host; at least 1
     kv_lens: NDArray[np.int64]  # [B] positions it attends to, the new ones included, on the host
-    new_slots: Tensor  # [T] i64: where the new tokens' keys and values go
-    slots: Tensor  # [sum(kv_lens)] i64: every position's slot, sequence after sequence
+    addresses: NDArray[np.uint64]  # [B] host address of each sequence's slots, [kv_len] i32
+    slots: Callable[[], Sequence[NDArray[np.int32]]]  # [B] the same as arrays
+
+    def gather(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return all slots, [sum(kv_lens)] i64, and those of the new tokens, [T] i64."""
+        ragged = self.slots()
+        new = [slots[len(slots) - n :] for slots, n in zip(ragged, self.query_lens, strict=True)]
+        total = int(self.kv_lens.sum())
+        packed = np.concatenate([*ragged, *new], dtype=np.int64)
+        on_device = torch.from_numpy(packed).to(device, non_blocking=True)
+        return on_device[:total], on_device[total:]
 
 
 class Attention(Protocol):

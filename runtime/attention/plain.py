@@ -57,8 +57,11 @@ class PlainAttention:
 
     def plan(self, layout: Layout) -> None:
         """Sort the rows into groups and make their slot lists and masks, for all layers."""
-        self._new_slots = layout.new_slots
-        self._groups = [*_prompts(layout, self._dtype), *_decodes(layout, self._dtype)]
+        slots, self._new_slots = layout.gather(self._keys[0].device)
+        self._groups = [
+            *_prompts(layout, slots, self._dtype),
+            *_decodes(layout, slots, self._dtype),
+        ]
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> None:
         """Copy into the pool, in place."""
@@ -105,8 +108,8 @@ class PlainAttention:
         )
 
 
-def _prompts(layout: Layout, dtype: torch.dtype) -> Iterator[Prompt]:
-    device = layout.slots.device
+def _prompts(layout: Layout, slots: Tensor, dtype: torch.dtype) -> Iterator[Prompt]:
+    device = slots.device
     token = slot = 0
     for new, length in zip(layout.query_lens.tolist(), layout.kv_lens.tolist(), strict=True):
         if new > 1:
@@ -114,17 +117,17 @@ def _prompts(layout: Layout, dtype: torch.dtype) -> Iterator[Prompt]:
             if new < length:
                 future = torch.full((new, length), -torch.inf, dtype=dtype, device=device)
                 mask = future.triu_(length - new + 1)
-            yield Prompt(slice(token, token + new), layout.slots[slot : slot + length], mask)
+            yield Prompt(slice(token, token + new), slots[slot : slot + length], mask)
         token, slot = token + new, slot + length
 
 
-def _decodes(layout: Layout, dtype: torch.dtype) -> Iterator[Decode]:
+def _decodes(layout: Layout, all_slots: Tensor, dtype: torch.dtype) -> Iterator[Decode]:
     """Group by the power of two above the length, so that padding at most doubles a row.
 
     The filling repeats the row's own last slot: what is masked away is finite whenever the row
     is, and a NaN never crosses into another row.
     """
-    device = layout.slots.device
+    device = all_slots.device
     rows_of: defaultdict[int, list[int]] = defaultdict(list)
     for row in np.flatnonzero(layout.query_lens == 1).tolist():
         rows_of[max(SHORT, int(layout.kv_lens[row]) - 1).bit_length()].append(row)
@@ -134,12 +137,12 @@ def _decodes(layout: Layout, dtype: torch.dtype) -> Iterator[Decode]:
         longest = int(lengths.max())
         begins = slot_ends[rows] - lengths
         if len(rows) == 1:
-            slots = layout.slots[int(begins[0]) : int(begins[0]) + longest]
+            slots = all_slots[int(begins[0]) : int(begins[0]) + longest]
             mask = None
         else:
             column = np.arange(longest)
             places = begins[:, None] + np.minimum(column, lengths[:, None] - 1)
-            slots = layout.slots[torch.from_numpy(places.ravel()).to(device)]
+            slots = all_slots[torch.from_numpy(places.ravel()).to(device)]
             mask = _padding(torch.from_numpy(lengths).to(device), longest, dtype)
         whole = len(rows) == len(layout.query_lens)
         tokens = None if whole else torch.from_numpy(token_ends[rows] - 1).to(device)

@@ -315,7 +315,11 @@ class Desk:
 
     def _take(self, message: ToDesk) -> None:
         match message:
-            case Progress(deltas=deltas):
+            case Progress(deltas=deltas, rids=rids, tokens=tokens):
+                for rid, token in zip(rids, tokens, strict=True):
+                    stream = self._streams.get(rid)
+                    if stream is not None and stream.take(token):
+                        self._end.send(Abort(rid=rid, quiet=True))
                 for delta in deltas:
                     stream = self._streams.get(delta.rid)
                     if stream is not None and stream.feed(delta):

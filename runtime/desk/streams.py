@@ -94,6 +94,15 @@ class Stream:
         self._changed.set()
         return cut and delta.finish is None
 
+    def take(self, token: int) -> bool:
+        """Take one more token, of a sequence that goes on; returns what `feed` returns."""
+        if self.finish is not None:
+            return False
+        self._take(token)
+        cut = bool(self._stops) and self._check_stops()
+        self._changed.set()
+        return cut
+
     def fail(self, error: EngineError) -> None:
         """End the stream with an error that its reader meets."""
         if self.finish is None and self.error is None:

@@ -104,7 +104,10 @@ def _flatten(edits: Sequence[Edit], device: torch.device) -> tuple[Tensor, Tenso
 
 
 def keep_likeliest(
-    logits: Tensor, top_k: Sequence[int], top_p: Sequence[float], min_p: Sequence[float]
+    logits: Tensor,
+    top_k: NDArray[np.int64],
+    top_p: NDArray[np.float32],
+    min_p: NDArray[np.float32],
 ) -> None:
     """Set to -inf, in place, what the three filters drop.
 
@@ -123,14 +126,15 @@ def keep_likeliest(
     vocabulary takes longer than the rest of sampling. One wait for the device.
     """
     vocab = logits.shape[-1]
-    limits = [k if 0 < k < vocab else vocab for k in top_k]
+    limits = np.where((top_k > 0) & (top_k < vocab), top_k, vocab)
     # 1.0 must keep everything, also where rounding lets the sum reach 1 early.
-    sums = [p if p < 1 else 2.0 for p in top_p]
-    k, p, m = (torch.tensor(x, device=logits.device)[:, None] for x in (limits, sums, min_p))
+    sums = np.where(top_p < 1, top_p, np.float32(2))
+    k, p, m = (torch.from_numpy(x).to(logits.device)[:, None] for x in (limits, sums, min_p))
+    widest = int(limits.max())
     probs = logits.softmax(-1)
-    ranked, kept = _rank(probs, min(FEW, max(limits)), k, p, m)
-    if max(limits) > FEW and bool((kept[:, -1:] & (k > FEW)).any()):
-        ranked, kept = _rank(probs, max(limits), k, p, m)
+    ranked, kept = _rank(probs, min(FEW, widest), k, p, m)
+    if widest > FEW and bool((kept[:, -1:] & (k > FEW)).any()):
+        ranked, kept = _rank(probs, widest, k, p, m)
     last = kept.sum(-1, keepdim=True).sub_(1).clamp_(min=0)
     logits.masked_fill_(probs < ranked.gather(-1, last), -torch.inf)
 
@@ -143,27 +147,27 @@ def _rank(probs: Tensor, width: int, k: Tensor, p: Tensor, m: Tensor) -> tuple[T
     return ranked, (rank < k) & (before < p) & (ranked >= m * ranked[:, :1])
 
 
-_WORD = (1 << 64) - 1
 _GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def _mix(x: int) -> int:
-    """Return splitmix64's finaliser of `x`, 64 bits."""
-    x = (x ^ x >> 30) * _MIX_1 & _WORD
-    x = (x ^ x >> 27) * _MIX_2 & _WORD
-    return x ^ x >> 31
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return splitmix64's finaliser of `x`."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(_MIX_1)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(_MIX_2)
+    return x ^ (x >> np.uint64(31))
 
 
 def _signed(x: int) -> int:
     return x - (1 << 64) if x >> 63 else x
 
 
-def noise_key(seed: int, position: int) -> int:
-    """Return the signed 64-bit key of the noise for one step of one sequence."""
-    return _signed(_mix(_mix(seed + _GOLDEN & _WORD) + position * _GOLDEN & _WORD))
+def noise_keys(seeds: NDArray[np.uint64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the keys, [rows], of the noise for one step of each sequence."""
+    steps = positions.astype(np.uint64) * np.uint64(_GOLDEN)
+    return _mix(_mix(seeds + np.uint64(_GOLDEN)) + steps).view(np.int64)
 
 
-def gumbel_noise(keys: Sequence[int], vocab: int, device: torch.device) -> Tensor:
+def gumbel_noise(keys: NDArray[np.int64], vocab: int, device: torch.device) -> Tensor:
     """Return standard Gumbel noise that depends on a row's key and the token id alone.
 
     Adding it to logits and taking the largest samples from their softmax. Counter-based, so that a
@@ -171,7 +175,7 @@ def gumbel_noise(keys: Sequence[int], vocab: int, device: torch.device) -> Tenso
     Source: splitmix64's finaliser (Steele et al., OOPSLA 2014) of key + token * golden ratio.
 
     Args:
-        keys: [rows] of `noise_key`.
+        keys: [rows] of `noise_keys`.
         vocab: how many tokens get noise.
         device: where.
 
@@ -179,7 +183,7 @@ def gumbel_noise(keys: Sequence[int], vocab: int, device: torch.device) -> Tenso
         [rows, vocab] f32. Cost: fourteen elementwise passes.
     """
     counter = torch.arange(vocab, dtype=torch.int64, device=device).mul_(_signed(_GOLDEN))
-    x = counter + torch.tensor(keys, dtype=torch.int64, device=device)[:, None]
+    x = counter + torch.from_numpy(keys).to(device)[:, None]
     for shift, factor in ((30, _MIX_1), (27, _MIX_2)):
         # `>>` carries the sign along; the mask makes it the unsigned shift that the source means.
         x ^= (x >> shift).bitwise_and_((1 << 64 - shift) - 1)

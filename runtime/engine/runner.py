@@ -20,7 +20,7 @@ from ..models.native import NativeDecoder, is_supported
 from ..models.registry import find_family
 from ..models.settings import Settings
 from ..models.weights import load_weights
-from .inputs import Inputs, Row
+from .inputs import Decodes, Inputs, Row
 from .memory import pool_slots
 from .sampler import Sampler
 
@@ -119,13 +119,14 @@ class Runner:
         )
 
     @torch.inference_mode()
-    def forward(self, rows: Sequence[Row]) -> Tensor:
+    def forward(self, rows: Sequence[Row], decodes: Decodes | None = None) -> Tensor:
         """Run one pass and write its keys and values into the pool.
 
         Returns:
-            [W, vocab] f32: the logits of every row's wanted positions, row after row.
+            [W, vocab] f32: the logits of the decodes, one each, then those of every row's wanted
+            positions, row after row.
         """
-        inputs = Inputs.build(rows, self.device)
+        inputs = Inputs.build(rows, self.device, decodes)
         return self._compute(inputs.tokens, inputs.positions, inputs.wanted, inputs.layout)
 
 

@@ -64,7 +64,7 @@ class _Pass(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("tokens", "rows", "wanted")),
         *((name, ctypes.c_void_p) for name in ("token_ids", "positions", "query_lens", "kv_lens")),
-        *((name, ctypes.c_void_p) for name in ("new_slots", "slots", "wanted_tokens", "logits")),
+        *((name, ctypes.c_void_p) for name in ("slots", "wanted_tokens", "logits")),
     )
 
 
@@ -141,8 +141,7 @@ class NativeDecoder:
             positions=positions.data_ptr(),
             query_lens=layout.query_lens.ctypes.data,
             kv_lens=layout.kv_lens.ctypes.data,
-            new_slots=layout.new_slots.data_ptr(),
-            slots=layout.slots.data_ptr(),
+            slots=layout.addresses.ctypes.data,
             wanted_tokens=wanted.data_ptr(),
             logits=logits.data_ptr(),
         )

@@ -79,10 +79,20 @@ class Job:
             self.input_logprobs = self.input_top = self.input_ids = None
 
     def append(self, token: int) -> None:
-        """Add a sampled token. O(1) amortised: the array doubles, as most limits are never met."""
-        if self.count == len(self.tokens):
-            tokens = np.empty(max(2 * self.count, 64), dtype=np.int32)
-            tokens[: self.count] = self.tokens
-            self.tokens = tokens
+        """Add a sampled token."""
+        self._make_room(1)
         self.tokens[self.count] = token
         self.count += 1
+
+    def extend(self, tokens: NDArray[np.int32]) -> None:
+        """Add sampled tokens."""
+        self._make_room(len(tokens))
+        self.tokens[self.count : self.count + len(tokens)] = tokens
+        self.count += len(tokens)
+
+    def _make_room(self, more: int) -> None:
+        """O(1) amortised: the array doubles, as most limits are never met."""
+        if self.count + more > len(self.tokens):
+            tokens = np.empty(max(2 * self.count, self.count + more, 64), dtype=np.int32)
+            tokens[: self.count] = self.tokens[: self.count]
+            self.tokens = tokens

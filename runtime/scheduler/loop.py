@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 
+import numpy as np
 from torch import Tensor
 
 from ...constrained.compiler import GrammarCompiler
@@ -37,11 +38,12 @@ from ..messages import (
     ToScheduler,
     Unpin,
 )
+from ..request import RequestId
 from . import pins
 from .job import Job
 from .output import aborted, delta_of, finish_of, refused
 from .sampling import record_prompt_logprobs, sample
-from .schedule import Scheduler, Slice
+from .schedule import Plan, Scheduler, Slice
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,8 @@ class Loop:
         self.scheduler = Scheduler(cache, config.schedule)
         self._compiling: list[Job] = []  # jobs whose grammar is not ready
         self._deltas: list[Delta] = []
+        self._rids: list[RequestId] = []  # of jobs that got one more token and go on
+        self._tokens: list[int] = []  # theirs
         self._steps = self._generated = self._prompt = self._cached = 0
         self._window = (time.monotonic(), 0)  # start, tokens generated before it
         self._throughput = 0.0
@@ -97,13 +101,13 @@ class Loop:
     def _report(self) -> None:
         """Send what happened; when nothing did, an empty message now and then as a sign of life."""
         now = time.monotonic()
-        if self._deltas or now - self._reported_at >= IDLE_MS / 1000:
-            self._end.send(Progress(deltas=self._deltas))
-            self._deltas = []
+        if self._deltas or self._rids or now - self._reported_at >= IDLE_MS / 1000:
+            self._end.send(Progress(deltas=self._deltas, rids=self._rids, tokens=self._tokens))
+            self._deltas, self._rids, self._tokens = [], [], []
             self._reported_at = now
 
     def _patience_ms(self) -> int:
-        if self.scheduler.has_work or self._deltas:
+        if self.scheduler.has_work or self._deltas or self._rids:
             return 0
         return COMPILING_MS if self._compiling else IDLE_MS
 
@@ -190,8 +194,10 @@ class Loop:
         try:
             self._pass(plan)
         except Exception as error:  # a request must never stop the loop
-            logger.exception("a pass over %d sequences failed", len(plan))
-            for job in [piece.job for piece in plan if piece.job.finish is None]:
+            logger.exception("a pass failed")
+            columns = self.scheduler.decoding.jobs if plan.decoding else []
+            jobs = [*columns, *(piece.job for piece in plan.slices)]
+            for job in [job for job in jobs if job.finish is None]:
                 self._drop(job, f"the engine failed on this request: {error}", 500)
         self._steps += 1
         self._measure()
@@ -209,12 +215,14 @@ class Loop:
             503,
         )
 
-    def _pass(self, plan: Sequence[Slice]) -> None:
+    def _pass(self, plan: Plan) -> None:
         """Compute one pass and give each job that reached its end the next token."""
-        logits = self._runner.forward([_row(piece) for piece in plan])
+        columns = self.scheduler.decoding
+        decodes = columns.inputs() if plan.decoding else None
+        logits = self._runner.forward([_row(piece) for piece in plan.slices], decodes)
         sampling: list[tuple[Job, int]] = []  # job, its row of logits
-        at = 0
-        for piece in plan:
+        at = plan.decoding
+        for piece in plan.slices:
             wanted = piece.count - _logits_from(piece)
             if piece.job.wants_prompt_logprobs:
                 record_prompt_logprobs(piece.job, logits[at : at + wanted])
@@ -222,10 +230,31 @@ class Loop:
             if piece.samples:
                 sampling.append((piece.job, at - 1))
         self.scheduler.commit(plan)
+        if plan.decoding:
+            self._decode(logits[: plan.decoding])
         self._generate([pair for pair in sampling if pair[0].max_new > 0], logits)
         for job, _ in sampling:
             if job.max_new == 0:
                 self._end_job(job, 0)
+
+    def _decode(self, logits: Tensor) -> None:
+        """Give each job in the columns its next token."""
+        columns = self.scheduler.decoding
+        tokens = self._runner.sampler.draw(logits, columns.drawing())
+        ending = columns.append(tokens)
+        self._generated += len(tokens) - int((tokens < 0).sum())
+        if not ending:
+            self._rids, self._tokens = list(columns.rids), tokens.tolist()
+            return
+        goes_on = np.ones(len(tokens), dtype=np.bool_)
+        goes_on[ending] = False
+        ended = columns.leave(ending, ended=True)
+        self._rids, self._tokens = list(columns.rids), tokens[goes_on].tolist()
+        for row, job in zip(ending, ended, strict=True):
+            if tokens[row] < 0:
+                self._drop(job, NO_TOKEN, 500)
+            else:
+                self._end_job(job, int(tokens[row]))
 
     def _generate(self, sampling: Sequence[tuple[Job, int]], logits: Tensor) -> None:
         jobs = [job for job, _ in sampling]
@@ -246,6 +275,8 @@ class Loop:
                 self._drop(job, f"token {token} broke the grammar that masked it", 500)
                 continue
             self._end_job(job, token)
+            if job.finish is None:
+                self.scheduler.settle(job)
 
     def _end_job(self, job: Job, token: int) -> None:
         """Tell the desk of the job's news; release the job if that was its last token."""
@@ -269,7 +300,7 @@ class Loop:
             cached=usage.cached,
             leased=usage.leased,
             pinned=usage.pinned,
-            running=len(self.scheduler.running),
+            running=len(self.scheduler.stepping) + len(self.scheduler.decoding),
             waiting=len(self.scheduler.waiting) + len(self._compiling),
             steps=self._steps,
             generated_tokens=self._generated,

@@ -9,19 +9,22 @@ device.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from ...radix_cache import OutOfSlotsError, RadixCache
 from ..config import ScheduleConfig
 from ..request import RequestId
+from .decoding import Decoding, is_plain
 from .job import Job
 from .order import Queue
 from .sharing import Computing
 
 # Slots kept free for each running job when another is admitted; retraction covers the rest.
 RESERVE_TOKENS = 16
+# Slots that a decoding job gets at once beyond the one it needs: fifteen passes of peace.
+SLOTS_AHEAD = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,17 @@ class Slice:
     def samples(self) -> bool:
         """Whether the pass reaches the job's last token, so that the next one can be sampled."""
         return self.count == self.job.to_compute
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A pass: a token of each job in the columns, then the slices."""
+
+    decoding: int  # rows of `Scheduler.decoding`
+    slices: list[Slice]
+
+    def __bool__(self) -> bool:
+        return bool(self.decoding or self.slices)
 
 
 class Verdict(Enum):
@@ -62,12 +76,18 @@ class Scheduler:
         self.cache = cache
         self.config = config
         self.waiting = Queue(config.schedule_policy, cache, clock)
-        self.running: list[Job] = []  # in order of admission
+        self.stepping: list[Job] = []  # running ones that are handled one by one
+        self.decoding = Decoding()  # the other running ones
 
     @property
     def has_work(self) -> bool:
-        """Whether a plan would not be empty."""
-        return bool(self.running or self.waiting)
+        """Whether anybody runs or waits."""
+        return bool(self.stepping or len(self.decoding) or len(self.waiting))
+
+    @property
+    def running(self) -> list[Job]:
+        """The admitted jobs: those handled one by one, then the columns."""
+        return [*self.stepping, *self.decoding.jobs]
 
     def jobs(self) -> Iterator[Job]:
         """All jobs, running ones first."""
@@ -82,28 +102,35 @@ class Scheduler:
         """Queue a job."""
         self.waiting.add(job)
 
-    def plan(self) -> list[Slice]:
+    def plan(self) -> Plan:
         """Choose the next pass. Every chosen job has slots for its tokens."""
         chunk = self.config.chunked_prefill_size
         budget = chunk if chunk > 0 else 1 << 62
-        grown = [job for job in list(self.running) if job.to_compute == 1 and self._grow(job)]
+        self._grow_columns()
+        grown = [job for job in list(self.stepping) if job.to_compute == 1 and self._grow(job)]
         # A job may have been retracted, to make room, after it had its slot.
         slices = [Slice(job, 1) for job in grown if job.lease is not None]
-        budget = max(budget - len(slices), 1)
+        budget = max(budget - len(slices) - len(self.decoding), 1)
         decoding = {id(piece.job) for piece in slices}
-        for job in self.running:
+        for job in self.stepping:
             if id(job) not in decoding and budget > 0:
                 slices.append(Slice(job, min(job.to_compute, budget)))
                 budget -= slices[-1].count
         if budget > 0 and len(self.waiting):
             slices += self._admissions(budget)
-        return slices
+        return Plan(len(self.decoding), slices)
+
+    def settle(self, job: Job) -> None:
+        """Move a job that has sampled a token to the columns, if nothing else is asked of it."""
+        if is_plain(job):
+            self.stepping.remove(job)
+            self.decoding.join(job)
 
     def _admissions(self, budget: int) -> list[Slice]:
         """Admit waiting jobs while there is room, and return their parts of the pass."""
         slices: list[Slice] = []
         computing = Computing(self.cache.page_size)
-        for job in self.running:
+        for job in self.stepping:
             computing.add(job)
         for job in self.waiting.candidates():
             verdict = self._admit(job, computing)
@@ -112,7 +139,7 @@ class Scheduler:
             if verdict is Verdict.SHARES:
                 continue
             self.waiting.remove(job)
-            self.running.append(job)
+            self.stepping.append(job)
             computing.add(job)
             slices.append(Slice(job, min(job.to_compute, budget)))
             budget -= slices[-1].count
@@ -120,9 +147,9 @@ class Scheduler:
                 break
         return slices
 
-    def commit(self, plan: Sequence[Slice]) -> None:
+    def commit(self, plan: Plan) -> None:
         """Record that a pass was computed; prompts become visible to others chunk by chunk."""
-        for piece in plan:
+        for piece in plan.slices:
             job = piece.job
             was_prefill = job.to_compute > 1 or job.generated == 0
             job.computed += piece.count
@@ -131,16 +158,20 @@ class Scheduler:
 
     def end(self, job: Job) -> None:
         """Take a job out wherever it is; what it computed stays in the tree, all else is freed."""
-        if job.lease is not None:
-            self._free(job)
-            self.running.remove(job)
-        elif job in self.waiting:
+        if job.lease is None:
             self.waiting.remove(job)
+            return
+        if job in self.stepping:
+            self.stepping.remove(job)
+        elif job in self.decoding.jobs:
+            self.decoding.leave([self.decoding.jobs.index(job)], ended=False)
+        self._free(job)
 
     def _admit(self, job: Job, computing: Computing) -> Verdict:
-        if len(self.running) >= self.config.max_running_requests:
+        running = len(self.stepping) + len(self.decoding)
+        if running >= self.config.max_running_requests:
             return Verdict.NO_ROOM
-        reserve = RESERVE_TOKENS * len(self.running)
+        reserve = RESERVE_TOKENS * running
         # The last token is always computed, for its logits; so is whatever must be scored.
         limit = job.count - 1
         if job.wants_prompt_logprobs and job.submit.logprobs is not None:
@@ -163,18 +194,42 @@ class Scheduler:
             job.cached = lease.num_cached
         return Verdict.ADMITTED
 
+    def _grow_columns(self) -> None:
+        """Give every plain job the slot of its next token: a few at a time, while memory lasts."""
+        while rows := self.decoding.short_of_slots():
+            spare = self.cache.available // (2 * len(self.decoding))
+            for row in rows:
+                lease = self.decoding.jobs[row].lease
+                assert lease is not None
+                ahead = min(SLOTS_AHEAD, spare, self.decoding.room(row))
+                try:
+                    self.cache.extend(lease, 1 + ahead)
+                except OutOfSlotsError:
+                    self._retract_one()
+                    break  # rows have moved
+                self.decoding.extended(row)
+
     def _grow(self, job: Job) -> bool:
         """Give a decoding job the slot of its next token, retracting others if need be."""
-        while job.lease is not None and len(job.lease.slots) < job.count:
+        while job.lease is not None and len(job.lease) < job.count:
             try:
-                self.cache.extend(job.lease, job.count - len(job.lease.slots))
+                self.cache.extend(job.lease, job.count - len(job.lease))
             except OutOfSlotsError:
-                self._retract(min(reversed(self.running), key=lambda other: other.generated))
+                self._retract_one()
         return job.lease is not None
 
-    def _retract(self, job: Job) -> None:
+    def _retract_one(self) -> None:
+        """Send the running job that has generated least back to the queue."""
+        stepping = [(job.generated, -index) for index, job in enumerate(self.stepping)]
+        columns = self.decoding.generated()
+        least = min(stepping, default=None)
+        row = None if len(columns) == 0 else len(columns) - 1 - int(columns[::-1].argmin())
+        if row is not None and (least is None or columns[row] <= least[0]):
+            (job,) = self.decoding.leave([row], ended=False)
+        else:
+            assert least is not None, "somebody holds the slots that are wanted"
+            job = self.stepping.pop(-least[1])
         self._free(job)
-        self.running.remove(job)
         job.retractions += 1
         job.computed = 0
         job.forget_prompt_logprobs()

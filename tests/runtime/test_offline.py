@@ -427,12 +427,12 @@ def test_a_failing_pass_ends_its_requests_and_the_engine_goes_on(
     forward = Runner.forward
     passes = 0
 
-    def failing(self: Runner, rows: Any) -> Any:
+    def failing(self: Runner, rows: Any, decodes: Any = None) -> Any:
         nonlocal passes
         passes += 1
         if passes == 3:
             raise RuntimeError("device on fire")
-        return forward(self, rows)
+        return forward(self, rows, decodes)
 
     monkeypatch.setattr(Runner, "forward", failing)
     with pytest.raises(EngineError, match="device on fire"):

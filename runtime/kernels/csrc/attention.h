@@ -14,7 +14,7 @@ constexpr int BLOCK = MAX_ROWS;  // queries that share one reading of the keys
 // scores[q * capacity + j] = scale * q . key of position j, for positions 0..length-1.
 template <int Q, class KV>
 static void score(const float* const* queries, const KV* keys, int64_t slot_stride,
-                  const int64_t* slots, int64_t length, int64_t head_dim, float scale,
+                  const int32_t* slots, int64_t length, int64_t head_dim, float scale,
                   float* scores, int64_t capacity) {
   for (int64_t j = 0; j < length; ++j) {
     const KV* key = keys + slots[j] * slot_stride;
@@ -46,7 +46,7 @@ static float soften(float* scores, int64_t length) {
 // out[q] = norm[q] * sum of weights[q * capacity + j] * value of position j.
 template <int Q, class KV>
 static void average(const float* weights, int64_t capacity, const float* norms, const KV* values,
-                    int64_t slot_stride, const int64_t* slots, int64_t length, int64_t head_dim,
+                    int64_t slot_stride, const int32_t* slots, int64_t length, int64_t head_dim,
                     float* const* out) {
   int64_t d = 0;
   for (; d + 2 * LANES <= head_dim; d += 2 * LANES) {
@@ -77,7 +77,7 @@ static void average(const float* weights, int64_t capacity, const float* norms, 
 // Attends for `count` <= BLOCK queries of one KV head, each over its own number of positions.
 template <class KV, int Q = BLOCK>
 static void attend(int count, const float* const* queries, const int64_t* lengths, const KV* keys,
-                   const KV* values, int64_t slot_stride, const int64_t* slots, int64_t head_dim,
+                   const KV* values, int64_t slot_stride, const int32_t* slots, int64_t head_dim,
                    float scale, std::vector<float>& scratch, float* const* out) {
   if constexpr (Q > 0) {
     if (count < Q)

@@ -42,8 +42,7 @@ struct Pass {
   const int64_t* positions;   // [tokens]
   const int64_t* query_lens;  // [rows]
   const int64_t* kv_lens;     // [rows]
-  const int64_t* new_slots;   // [tokens]
-  const int64_t* slots;       // [sum of kv_lens]
+  const int32_t* const* slots;  // [rows] of [kv_len]
   const int64_t* wanted_tokens;  // [wanted]
   float* logits;                 // [wanted, vocab]
 };
@@ -53,8 +52,9 @@ namespace {
 constexpr int64_t ROW_PIECES = 16;  // of work that goes row by row
 
 struct Item {  // queries at up to BLOCK positions of one row, all heads of one KV head
-  int64_t token, count, kv_len, slot;  // the first token, its number of positions, its row's slots
+  int64_t token, count, kv_len;  // the first token, its number of positions, what it attends to
   int64_t kv_head;
+  const int32_t* slots;  // of its row
 };
 
 // What a pass computes in, made large enough before it; plain pointers, since a late helper may
@@ -65,6 +65,7 @@ struct Work {
   float *hidden, *normed, *qkv, *attended, *gated, *cosines, *sines;
   const Item* items;
   int64_t num_items;
+  const int32_t* new_slots;  // [tokens]
 };
 
 struct Runner {
@@ -72,6 +73,7 @@ struct Runner {
   Team team;
   std::vector<float> buffer;
   std::vector<Item> items;
+  std::vector<int32_t> new_slots;
 };
 
 template <class W>
@@ -129,15 +131,14 @@ void rotate(float* head, const float* cosines, const float* sines, int64_t half)
 
 void list_items(const Model& m, const Pass& p, std::vector<Item>& items) {
   items.clear();
-  int64_t token = 0, slot = 0;
+  int64_t token = 0;
   for (int64_t row = 0; row < p.rows; ++row) {
     const int64_t count = p.query_lens[row], length = p.kv_lens[row];
     for (int64_t done = 0; done < count; done += BLOCK)
       for (int64_t head = 0; head < m.kv_heads; ++head)
         items.push_back({token + done, std::min<int64_t>(BLOCK, count - done),
-                         length - count + done + 1, slot, head});
+                         length - count + done + 1, head, p.slots[row]});
     token += count;
-    slot += length;
   }
   // The longest first, so that no thread ends with one of them alone.
   std::stable_sort(items.begin(), items.end(),
@@ -175,7 +176,7 @@ void attend_item(const Work& w, const Layer& layer, const Item& item, KV*) {
     lengths[filled] = item.kv_len + i / group;
     if (++filled < BLOCK && i + 1 < item.count * group) continue;
     attend<KV>(filled, queries, lengths, keys, values, m.kv_heads * m.head_dim,
-               w.p.slots + item.slot, m.head_dim, m.scale, scratch, out);
+               item.slots, m.head_dim, m.scale, scratch, out);
     filled = 0;
   }
 }
@@ -201,9 +202,9 @@ void rotate_and_write(Member& team, const Work& w, const Layer& layer) {
       for (int64_t head = 0; head < m.heads + m.kv_heads; ++head)
         rotate(row + head * m.head_dim, w.cosines + t * half, w.sines + t * half, half);
       if (m.pool_is_bf16)
-        write(m, layer, row + q_width, w.p.new_slots[t], static_cast<bf16*>(nullptr));
+        write(m, layer, row + q_width, w.new_slots[t], static_cast<bf16*>(nullptr));
       else
-        write(m, layer, row + q_width, w.p.new_slots[t], static_cast<float*>(nullptr));
+        write(m, layer, row + q_width, w.new_slots[t], static_cast<float*>(nullptr));
     }
   });
 }
@@ -287,6 +288,11 @@ Work make_work(Runner& runner, const Pass& p) {
   for (int64_t width : widths) total += width * p.tokens;
   if (runner.buffer.size() < size_t(total)) runner.buffer.resize(total);
   list_items(m, p, runner.items);
+  runner.new_slots.clear();
+  for (int64_t row = 0; row < p.rows; ++row)
+    runner.new_slots.insert(runner.new_slots.end(),
+                            p.slots[row] + p.kv_lens[row] - p.query_lens[row],
+                            p.slots[row] + p.kv_lens[row]);
   float* at[std::size(widths)];
   float* next = runner.buffer.data();
   for (size_t i = 0; i < std::size(widths); ++i) {
@@ -294,7 +300,8 @@ Work make_work(Runner& runner, const Pass& p) {
     next += widths[i] * p.tokens;
   }
   return {m,     p,     at[0], at[1], at[2], at[3],
-          at[4], at[5], at[6], runner.items.data(), int64_t(runner.items.size())};
+          at[4], at[5], at[6], runner.items.data(), int64_t(runner.items.size()),
+          runner.new_slots.data()};
 }
 
 }  // namespace
@@ -305,7 +312,7 @@ int64_t radixlm_panel() { return PANEL; }
 
 // What `model` points to must outlive the runner.
 void* radixlm_decoder_new(const Model* model, int64_t threads) {
-  return new Runner{*model, Team(threads), {}, {}};
+  return new Runner{*model, Team(threads), {}, {}, {}};
 }
 
 void radixlm_decoder_free(void* runner) { delete static_cast<Runner*>(runner); }

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from radixlm.runtime.engine.inputs import Inputs, Row
+from radixlm.runtime.engine.inputs import Decodes, Inputs, Row
 
 
 def row(start: int, count: int, logits_from: int, first_slot: int) -> Row:
@@ -20,9 +20,26 @@ def test_rows_lie_one_after_another() -> None:
     assert inputs.wanted.tolist() == [3, 4, 5]
     assert inputs.layout.query_lens.tolist() == [3, 1, 2]
     assert inputs.layout.kv_lens.tolist() == [3, 3, 3]
-    assert inputs.layout.new_slots.tolist() == [2, 1, 0, 50, 91, 90]
-    assert inputs.layout.slots.tolist() == [2, 1, 0, 52, 51, 50, 92, 91, 90]
-    assert inputs.logits == (slice(0, 0), slice(0, 1), slice(1, 3))
+    slots, new_slots = inputs.layout.gather(torch.device("cpu"))
+    assert new_slots.tolist() == [2, 1, 0, 50, 91, 90]
+    assert slots.tolist() == [2, 1, 0, 52, 51, 50, 92, 91, 90]
+
+
+def test_decodes_come_before_the_rows() -> None:
+    slots = [np.array([7, 3], dtype=np.int32), np.array([9], dtype=np.int32)]
+    decodes = Decodes(
+        tokens=np.array([60, 70]),
+        lengths=np.array([2, 1]),
+        addresses=np.array([each.ctypes.data for each in slots], dtype=np.uint64),
+        slots=lambda: slots,
+    )
+    inputs = Inputs.build([row(2, 3, 1, 20)], torch.device("cpu"), decodes)
+    assert inputs.tokens.tolist() == [60, 70, 30, 31, 32]
+    assert inputs.positions.tolist() == [1, 0, 2, 3, 4]
+    assert inputs.wanted.tolist() == [0, 1, 3, 4]
+    all_slots, new_slots = inputs.layout.gather(torch.device("cpu"))
+    assert new_slots.tolist() == [3, 9, 22, 21, 20]
+    assert all_slots.tolist() == [7, 3, 9, 24, 23, 22, 21, 20]
 
 
 @pytest.mark.parametrize(("start", "count", "logits_from"), [(0, 0, 0), (1, 2, 3), (1, 2, -1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -61,6 +62,22 @@ def test_bias_is_added_to_the_named_tokens_alone() -> None:
     assert logits.tolist() == [[0, 2, 0, -math.inf], [1.5, 0, 0, 0]]
 
 
+def keep(
+    logits: Tensor, top_k: Sequence[int], top_p: Sequence[float], min_p: Sequence[float]
+) -> None:
+    arithmetic.keep_likeliest(
+        logits,
+        np.array(top_k),
+        np.array(top_p, dtype=np.float32),
+        np.array(min_p, dtype=np.float32),
+    )
+
+
+def noise_key(seed: int, position: int) -> int:
+    keys = arithmetic.noise_keys(np.array([seed], dtype=np.uint64), np.array([position]))
+    return int(keys[0])
+
+
 def survivors(probs: list[float], top_k: int, top_p: float, min_p: float) -> set[int]:
     order = sorted(range(len(probs)), key=lambda token: -probs[token])
     kept: set[int] = set()
@@ -81,7 +98,7 @@ def test_filters_keep_what_a_walk_down_the_ranking_keeps(seed: int) -> None:
     top_p = [1.0, 0.9, float(rng.uniform(0.1, 1)), 0.5, 1.0, 0.95]
     min_p = [0.0, 0.0, 0.02, float(rng.uniform(0, 1)), 1.0, 0.0]
     filtered = logits.clone()
-    arithmetic.keep_likeliest(filtered, top_k, top_p, min_p)
+    keep(filtered, top_k, top_p, min_p)
     for row in range(6):
         expected = survivors(
             logits[row].double().softmax(-1).tolist(), top_k[row], top_p[row], min_p[row]
@@ -95,7 +112,7 @@ def test_filters_keep_what_a_walk_down_the_ranking_keeps(seed: int) -> None:
 def test_filters_of_a_large_vocabulary_agree_however_many_they_keep(flatness: float) -> None:
     logits = random_logits(2, 3000) / flatness
     filtered = logits.clone()
-    arithmetic.keep_likeliest(filtered, [-1, 400], [0.8, 1.0], [0.0, 0.0])
+    keep(filtered, [-1, 400], [0.8, 1.0], [0.0, 0.0])
     for row, (top_k, top_p) in enumerate([(-1, 0.8), (400, 1.0)]):
         probs = logits[row].double().softmax(-1).tolist()
         kept = set(filtered[row].isfinite().nonzero().flatten().tolist())
@@ -105,29 +122,29 @@ def test_filters_of_a_large_vocabulary_agree_however_many_they_keep(flatness: fl
 def test_filters_of_a_row_do_not_depend_on_the_others() -> None:
     logits = random_logits(2, 50)
     alone, together = logits[:1].clone(), logits.clone()
-    arithmetic.keep_likeliest(alone, [5], [0.9], [0.0])
-    arithmetic.keep_likeliest(together, [5, -1], [0.9, 0.5], [0.0, 0.0])
+    keep(alone, [5], [0.9], [0.0])
+    keep(together, [5, -1], [0.9, 0.5], [0.0, 0.0])
     assert torch.equal(alone[0], together[0])
 
 
 def test_top_p_of_one_keeps_everything_whatever_the_rounding() -> None:
     logits = random_logits(1, 5000)
-    arithmetic.keep_likeliest(logits, [-1], [1.0], [0.0])
+    keep(logits, [-1], [1.0], [0.0])
     assert logits.isfinite().all()
 
 
 def test_noise_is_the_same_on_every_call_and_for_any_vocabulary() -> None:
-    key = arithmetic.noise_key(7, 3)
-    narrow = arithmetic.gumbel_noise([key], 10, CPU)
-    wide = arithmetic.gumbel_noise([arithmetic.noise_key(1, 1), key], 1000, CPU)
+    key = noise_key(7, 3)
+    narrow = arithmetic.gumbel_noise(np.array([key]), 10, CPU)
+    wide = arithmetic.gumbel_noise(np.array([noise_key(1, 1), key]), 1000, CPU)
     assert torch.equal(narrow[0], wide[1, :10])
 
 
 def test_the_integer_hash_is_splitmix64() -> None:
     """Reference outputs of the generator seeded with 1234567 (Rosetta Code)."""
     golden = 0x9E3779B97F4A7C15
-    states = [(1234567 + golden * step) % 2**64 for step in (1, 2, 3)]
-    assert [arithmetic._mix(state) for state in states] == [
+    states = np.array([(1234567 + golden * step) % 2**64 for step in (1, 2, 3)], dtype=np.uint64)
+    assert arithmetic._mix(states).tolist() == [
         6457827717110365317,
         3203168211198807973,
         9817491932198370423,
@@ -135,7 +152,7 @@ def test_the_integer_hash_is_splitmix64() -> None:
 
 
 def test_noise_is_gumbel() -> None:
-    keys = [arithmetic.noise_key(seed, 0) for seed in range(50)]
+    keys = np.array([noise_key(seed, 0) for seed in range(50)])
     noise = arithmetic.gumbel_noise(keys, 4000, CPU).double()
     assert noise.isfinite().all()
     assert float(noise.mean()) == pytest.approx(0.5772, abs=0.01)
@@ -149,8 +166,8 @@ def test_noise_is_gumbel() -> None:
 def test_tokens_drawn_with_noise_follow_the_softmax(vary: str) -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, 1.5, -3.0, 0.5, 0.0])
     draws = 20_000
-    keys = [arithmetic.noise_key(*((i, 5) if vary == "seed" else (5, i))) for i in range(draws)]
-    drawn = (logits + arithmetic.gumbel_noise(keys, 8, CPU)).argmax(-1)
+    keys = [noise_key(*((i, 5) if vary == "seed" else (5, i))) for i in range(draws)]
+    drawn = (logits + arithmetic.gumbel_noise(np.array(keys), 8, CPU)).argmax(-1)
     expected = logits.double().softmax(-1) * draws
     chi_square = float(((drawn.bincount(minlength=8) - expected) ** 2 / expected).sum())
     assert chi_square < 24.3  # 7 degrees of freedom, 0.1 %

@@ -17,7 +17,7 @@ from radixlm.runtime.messages import LogprobRequest, Submit, Usage
 from radixlm.runtime.request import RequestId, SamplingParams
 from radixlm.runtime.scheduler.job import Job
 from radixlm.runtime.scheduler.output import aborted, delta_of, finish_of
-from radixlm.runtime.scheduler.schedule import Scheduler, Slice
+from radixlm.runtime.scheduler.schedule import Plan, Scheduler, Slice
 
 VOCAB = 50
 
@@ -57,6 +57,7 @@ class Simulation:
     chunk: int = 8
     max_running: int = 8
     enabled: bool = True
+    columns: bool = True  # whether plain jobs go there
     kept: dict[int, int] = field(default_factory=dict[int, int])  # slot -> state after its token
     step: int = 0
 
@@ -83,23 +84,56 @@ class Simulation:
         """One pass, checked from all sides."""
         plan = self.scheduler.plan()
         self.check_plan(plan)
-        states = [self.compute(piece) for piece in plan]
+        decoded = self.decode() if plan.decoding else []
+        states = [self.compute(piece) for piece in plan.slices]
         sampling = [
-            (piece.job, state) for piece, state in zip(plan, states, strict=True) if piece.samples
+            (piece.job, state)
+            for piece, state in zip(plan.slices, states, strict=True)
+            if piece.samples
         ]
         self.scheduler.commit(plan)
+        if plan.decoding:
+            self.append(decoded)
         for job, state in sampling:
             if job.max_new > 0:
                 job.append(state % VOCAB)
-            job.finish = finish_of(job, -1)
-            if job.finish is not None:
-                self.scheduler.end(job)
-            delta = delta_of(job)
-            self.outputs.setdefault(job.submit.rid, []).extend(delta.tokens)
-            assert delta.usage is not None
-            assert delta.usage.cached + delta.usage.computed == delta.usage.prompt
-            self.usages[job.submit.rid] = delta.usage
+            self.tell(job)
+            if job.finish is None and self.columns:
+                self.scheduler.settle(job)
         self.check()
+
+    def tell(self, job: Job) -> None:
+        job.finish = finish_of(job, -1)
+        if job.finish is not None:
+            self.scheduler.end(job)
+        delta = delta_of(job)
+        self.outputs.setdefault(job.submit.rid, []).extend(delta.tokens)
+        assert delta.usage is not None
+        assert delta.usage.cached + delta.usage.computed == delta.usage.prompt
+        self.usages[job.submit.rid] = delta.usage
+
+    def decode(self) -> list[int]:
+        """The next token of every job in the columns, by what the slots hold."""
+        decodes = self.scheduler.decoding.inputs()
+        states: list[int] = []
+        for token, length, slots in zip(
+            decodes.tokens.tolist(), decodes.lengths.tolist(), decodes.slots(), strict=True
+        ):
+            assert len(slots) == length
+            states.append(next_state(self.kept[int(slots[-2])], token))
+            self.kept[int(slots[-1])] = states[-1]
+        return [state % VOCAB for state in states]
+
+    def append(self, tokens: list[int]) -> None:
+        columns = self.scheduler.decoding
+        rids = list(columns.rids)
+        ending = columns.append(np.array(tokens))
+        gone = columns.leave(ending, ended=True)
+        for row, (rid, token) in enumerate(zip(rids, tokens, strict=True)):
+            if row not in ending:
+                self.outputs[rid].append(token)
+        for job in gone:
+            self.tell(job)
 
     def compute(self, piece: Slice) -> int:
         """Read what earlier passes wrote, and write what this one computes."""
@@ -116,13 +150,15 @@ class Simulation:
                 self.kept[slots[position]] = state
         return state
 
-    def check_plan(self, plan: Sequence[Slice]) -> None:
+    def check_plan(self, plan: Plan) -> None:
         assert plan, "there was work"
-        decoding = sum(piece.count == 1 and piece.samples for piece in plan)
+        slices = plan.slices
+        decoding = sum(piece.count == 1 and piece.samples for piece in slices) + plan.decoding
         budget = max(self.chunk, decoding + 1) if self.chunk > 0 else 1 << 62
-        assert sum(piece.count for piece in plan) <= budget
-        assert len({id(piece.job) for piece in plan}) == len(plan) <= self.max_running
-        assert all(1 <= piece.count <= piece.job.to_compute for piece in plan)
+        assert sum(piece.count for piece in slices) + plan.decoding <= budget
+        assert len({id(piece.job) for piece in slices}) == len(slices)
+        assert len(slices) + plan.decoding <= self.max_running
+        assert all(1 <= piece.count <= piece.job.to_compute for piece in slices)
 
     def check(self) -> None:
         self.cache.check()
@@ -177,6 +213,7 @@ def crowds(draw: st.DrawFn) -> tuple[list[Wish], dict[str, Any]]:
         "chunk": draw(st.sampled_from([-1, 1, 3, 8, 64])),
         "max_running": draw(st.integers(1, 9)),
         "enabled": draw(st.sampled_from([True, True, True, False])),
+        "columns": draw(st.sampled_from([True, True, False])),
     }
 
 
@@ -357,6 +394,6 @@ def test_a_job_that_pins_leave_no_room_for_is_not_planned() -> None:
     simulation.run([Wish(tuple(range(20)), 1)])
     simulation.cache.pin("system", np.arange(20, dtype=np.int32))
     simulation.scheduler.add(simulation.job("large", Wish(tuple(range(100, 130)), 1)))
-    assert simulation.scheduler.plan() == []
+    assert not simulation.scheduler.plan()
     simulation.cache.unpin("system")
     assert simulation.scheduler.plan()

@@ -1,0 +1,231 @@
+"""Jobs that get a token a pass and nothing else, as columns.
+
+A decoding step does the same few things to every job: a slot for the next token, the last token as
+input, the sampled one appended, the two ways to end looked at. Done job by job in Python that is
+20 µs each; as columns of numpy arrays it is a handful of array operations for all of them.
+Jobs with a grammar, penalties, biases or log-probabilities stay with the scheduler one by one.
+
+While a job is here its columns are the truth; `Job.count`, `computed` and `tokens` are brought up
+to date when it leaves, and its tokens every `RECENT` passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.inputs import Decodes
+from ..engine.sampler import Drawing
+from ..request import RequestId
+from .job import Job
+
+MAX_STOP_IDS = 8  # that a column holds; a job with more is not for here
+RECENT = 64  # sampled tokens of each job that are kept here before they go to the job
+FIRST_CAPACITY = 16
+
+
+def is_plain(job: Job) -> bool:
+    """Whether a decoding job needs nothing but its next token."""
+    sampling = job.submit.sampling
+    return (
+        job.matcher is None
+        and job.submit.logprobs is None
+        and len(job.submit.stop_ids) <= MAX_STOP_IDS
+        and job.generated >= sampling.min_new_tokens
+        and not sampling.logit_bias
+        and sampling.presence_penalty == sampling.frequency_penalty == 0
+        and sampling.repetition_penalty == 1
+    )
+
+
+@dataclass(eq=False, slots=True)
+class Columns:
+    """One entry a job, in arrays that have room for more."""
+
+    count: NDArray[np.int64]  # tokens of the sequence
+    limit: NDArray[np.int64]  # tokens that it may have
+    slots: NDArray[np.int64]  # that its lease has
+    address: NDArray[np.uint64]  # of the lease's slots, i32
+    last: NDArray[np.int64]  # its last token, whose KV is not computed yet
+    since: NDArray[np.int64]  # column of `recent` where its tokens begin
+    recent: NDArray[np.int32]  # [capacity, RECENT] sampled tokens, by pass
+    stops: NDArray[np.int64]  # [capacity, MAX_STOP_IDS], filled up with -2
+    prompt: NDArray[np.int64]
+    seed: NDArray[np.uint64]
+    temperature: NDArray[np.float32]
+    top_k: NDArray[np.int64]
+    top_p: NDArray[np.float32]
+    min_p: NDArray[np.float32]
+    greedy: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, capacity: int) -> Columns:
+        """Make room for so many jobs."""
+
+        def long() -> NDArray[np.int64]:
+            return np.zeros(capacity, np.int64)
+
+        def real() -> NDArray[np.float32]:
+            return np.zeros(capacity, np.float32)
+
+        return cls(
+            count=long(),
+            limit=long(),
+            slots=long(),
+            address=np.zeros(capacity, np.uint64),
+            last=long(),
+            since=long(),
+            recent=np.zeros((capacity, RECENT), np.int32),
+            stops=np.zeros((capacity, MAX_STOP_IDS), np.int64),
+            prompt=long(),
+            seed=np.zeros(capacity, np.uint64),
+            temperature=real(),
+            top_k=long(),
+            top_p=real(),
+            min_p=real(),
+            greedy=np.zeros(capacity, np.bool_),
+        )
+
+    def take(self, other: Columns, rows: NDArray[np.intp]) -> None:
+        """Fill the first entries with those rows of another, or of these."""
+        for name in self.__slots__:
+            getattr(self, name)[: len(rows)] = getattr(other, name)[rows]
+
+
+class Decoding:
+    """The plain decoding jobs of a scheduler, in the order in which they came.
+
+    Attributes:
+        jobs: one for each row of the columns.
+        rids: theirs.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.rids: list[RequestId] = []
+        self._columns = Columns.empty(FIRST_CAPACITY)
+        self._pass = 0  # column of `recent` that the next tokens go to
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def join(self, job: Job) -> None:
+        """Take a job whose last token alone is still to be computed."""
+        assert job.lease is not None
+        assert job.to_compute == 1
+        row = len(self.jobs)
+        if row == len(self._columns.count):
+            wider = Columns.empty(2 * row)
+            wider.take(self._columns, np.arange(row))
+            self._columns = wider
+        c, sampling = self._columns, job.submit.sampling
+        c.count[row], c.limit[row] = job.count, job.prompt + job.max_new
+        c.last[row], c.since[row] = job.tokens[job.count - 1], self._pass
+        stops = job.submit.stop_ids
+        c.stops[row] = -2
+        c.stops[row, : len(stops)] = stops
+        c.prompt[row], c.seed[row] = job.prompt, job.submit.seed
+        c.temperature[row], c.top_k[row] = sampling.temperature, sampling.top_k
+        c.top_p[row], c.min_p[row] = sampling.top_p, sampling.min_p
+        c.greedy[row] = sampling.is_greedy
+        self.jobs.append(job)
+        self.rids.append(job.submit.rid)
+        self.extended(row)
+
+    def leave(self, rows: Sequence[int], *, ended: bool) -> list[Job]:
+        """Let jobs go, up to date; return them.
+
+        Args:
+            rows: theirs.
+            ended: whether the last token ends them; then nobody has been told of it yet.
+        """
+        left = [self._settled(row, untold=int(ended)) for row in rows]
+        gone = set(rows)
+        kept = [row for row in range(len(self.jobs)) if row not in gone]
+        self._columns.take(self._columns, np.array(kept, dtype=np.intp))
+        self.jobs = [self.jobs[row] for row in kept]
+        self.rids = [self.rids[row] for row in kept]
+        return left
+
+    def short_of_slots(self) -> list[int]:
+        """The rows whose lease has no slot for the last token."""
+        n = len(self.jobs)
+        if n == 0:
+            return []
+        return np.flatnonzero(self._columns.slots[:n] < self._columns.count[:n]).tolist()
+
+    def room(self, row: int) -> int:
+        """How many tokens a row may still grow by."""
+        return int(self._columns.limit[row] - self._columns.count[row])
+
+    def generated(self) -> NDArray[np.int64]:
+        """How many tokens each has sampled, [rows]."""
+        n = len(self.jobs)
+        return self._columns.count[:n] - self._columns.prompt[:n]
+
+    def extended(self, row: int) -> None:
+        """Note that a row's lease has changed."""
+        lease = self.jobs[row].lease
+        assert lease is not None
+        self._columns.slots[row] = len(lease)
+        self._columns.address[row] = lease.slots.__array_interface__["data"][0]
+
+    def inputs(self) -> Decodes:
+        """The next pass's part of these jobs."""
+        n, c = len(self.jobs), self._columns
+        return Decodes(
+            tokens=c.last[:n],
+            lengths=c.count[:n],
+            addresses=c.address[:n],
+            slots=lambda: [_slots(job, int(c.count[row])) for row, job in enumerate(self.jobs)],
+        )
+
+    def drawing(self) -> Drawing:
+        """How their next tokens are drawn."""
+        n, c = len(self.jobs), self._columns
+        return Drawing(
+            greedy=c.greedy[:n],
+            temperature=c.temperature[:n],
+            top_k=c.top_k[:n],
+            top_p=c.top_p[:n],
+            min_p=c.min_p[:n],
+            seed=c.seed[:n],
+            position=self.generated(),
+        )
+
+    def append(self, tokens: NDArray[np.int64]) -> list[int]:
+        """Append a sampled token to each; return the rows that end with it, or have none (-1)."""
+        n, c = len(self.jobs), self._columns
+        if self._pass == RECENT:
+            self._flush()
+        c.recent[:n, self._pass] = tokens
+        self._pass += 1
+        c.last[:n] = tokens
+        failed = tokens < 0
+        c.count[:n] += ~failed
+        ends = (c.stops[:n] == tokens[:, None]).any(1) | (c.count[:n] >= c.limit[:n]) | failed
+        return np.flatnonzero(ends).tolist()
+
+    def _flush(self) -> None:
+        """Give the jobs their tokens, so that `recent` is empty."""
+        for row, job in enumerate(self.jobs):
+            job.extend(self._columns.recent[row, self._columns.since[row] : self._pass])
+        self._columns.since[: len(self.jobs)] = 0
+        self._pass = 0
+
+    def _settled(self, row: int, untold: int) -> Job:
+        """Return a row's job with all that happened to it."""
+        c, job = self._columns, self.jobs[row]
+        recent = c.recent[row, c.since[row] : self._pass]
+        job.extend(recent[recent >= 0])
+        job.computed = job.count - 1
+        job.reported = max(job.generated - untold, job.reported)
+        return job
+
+
+def _slots(job: Job, count: int) -> NDArray[np.int32]:
+    assert job.lease is not None
+    return job.lease.slots[:count]
