@@ -14,9 +14,10 @@ from .evict import candidates
 from .host import HostTier
 from .lease import Lease
 from .namespace import Namespace
-from .node import Claim, Node, Tokens
+from .node import Claim, Node, Slots, Tokens
 from .pins import Pin, PinInfo, Pins
 from .pool import SlotPool
+from .snapshot import Snapshot, take
 from .stats import Counts, Ledger, Statistics, Usage
 from .tree import Dropped, Match, RadixTree
 from .view import NodeInfo, list_nodes
@@ -304,6 +305,57 @@ class RadixCache:
             max_nodes=max_nodes,
             max_tokens=max_tokens,
         )
+
+    def snapshot(self, *, max_tokens: int, without: str | None = None) -> Snapshot:
+        """Copy what is worth most, `max_tokens` of it, to be kept beyond this process.
+
+        Args:
+            max_tokens: the bound; what pins hold goes first, then the most recently used.
+            without: the beginning of the names of pins that are not worth it.
+        """
+        self._sweep()
+        return take(
+            self._tree, self._pins, max_tokens=max_tokens, now_s=self._now_s(), without=without
+        )
+
+    def restore(
+        self,
+        tokens: Tokens,
+        *,
+        namespace: Namespace | str = "",
+        priority: int = 0,
+        ttl_s: float | None = None,
+        hits: int = 0,
+    ) -> Slots:
+        """Put a prefix back as it was, which counts as no request.
+
+        Args:
+            tokens: [n] i32, whole pages.
+            namespace: whose prefix it is.
+            priority: that its last node had.
+            ttl_s: that it is kept from now on, at most.
+            hits: of its last node.
+
+        Returns:
+            [m] i32, the slots of the last `m` tokens, which were not there: nothing may be computed
+            before their keys and values are written.
+
+        Raises:
+            OutOfSlotsError: they are not free; nothing is evicted for this.
+        """
+        _require_tokens(tokens)
+        claim = Claim(priority, _lifetime(ttl_s))
+        lease, _ = self._lock(tokens, Namespace.of(namespace), claim)
+        wanted = len(tokens) - len(lease)
+        if wanted > self._pool.num_free:
+            self.release(lease)
+            raise OutOfSlotsError(wanted, self._pool.num_free)
+        lease.append(self._pool.allocate(wanted))
+        slots = lease.private.copy()
+        self.commit(lease, tokens)
+        lease.node.hits = max(lease.node.hits, hits)  # while it is no candidate for eviction
+        self.release(lease)
+        return slots
 
     def check(self) -> None:
         """Assert every invariant by walking everything: for tests, after each operation."""

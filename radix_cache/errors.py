@@ -5,7 +5,8 @@
     ├── LeaseReleasedError  a lease is used after its release
     ├── NotCachedError      a prefix to pin is not in the tree
     ├── PinQuotaError       a pin would take more than the pins' share of the pool
-    └── NoPinError          no pin has that name
+    ├── NoPinError          no pin has that name
+    └── UnusableFileError   a saved cache is damaged, or of another model
 
 A wrong argument (a negative count, an unknown policy) is a `ValueError` or `TypeError`.
 """
@@ -101,3 +102,17 @@ class NoPinError(CacheError):
         known = ", ".join(map(repr, names)) or "none"
         super().__init__(f"nothing is pinned as {name!r} in this namespace; pinned are: {known}")
         self.name = name
+
+
+class UnusableFileError(CacheError):
+    """A file that should hold a saved cache cannot be used; nothing of it was.
+
+    Attributes:
+        path: of the file.
+        reason: a clause about "it", the file.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} is not used: {reason}")
+        self.path = path
+        self.reason = reason
