@@ -35,6 +35,8 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True):
     page_size: AtLeast1 = 1  # tokens
     eviction_policy: str = "lru"
     disable_radix_cache: bool = False
+    cache_dir: str | None = None  # where the cache is saved at the end and restored at the start
+    max_saved_tokens: AtLeast1 = 1 << 16
 
 
 class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True):

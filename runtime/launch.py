@@ -22,6 +22,7 @@ from .scheduler.process import Order, serve
 from .tokenizer import check_folder, load_tokenizer
 
 CLOSE_TIMEOUT_S = 10.0
+SAVE_TIMEOUT_S = 300.0  # more, where the cache is written to disk
 
 
 class SchedulerHandle(Protocol):
@@ -109,11 +110,15 @@ class Launched:
             await asyncio.sleep(0.25)
         self.desk.fail("its process ended unexpectedly")
 
-    async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+    async def close(self, timeout_s: float | None = None) -> None:
         """Close the desk, end the scheduler and remove its sockets.
 
-        A scheduler process that has not ended by itself after `timeout_s` is killed.
+        A scheduler process that has not ended by itself after `timeout_s`, by default as long as
+        that may take, is killed.
         """
+        if timeout_s is None:
+            saves = self.desk.config.cache.cache_dir is not None
+            timeout_s = CLOSE_TIMEOUT_S + (SAVE_TIMEOUT_S if saves else 0)
         self._watcher.cancel()
         try:
             await self.desk.close()

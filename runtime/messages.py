@@ -1,6 +1,6 @@
 """What the front desk and the scheduler say to each other: msgpack structs, never pickles.
 
-desk → scheduler:  Submit · Abort · Hold · Drop · Pin · Unpin · Flush · Ask · Browse · Close
+desk → scheduler:  Submit · Abort · Hold · Drop · Pin · Unpin · Save · Flush · Ask · Browse · Close
 scheduler → desk:  Ready · Progress · Answer · Fatal
 """
 
@@ -81,6 +81,12 @@ class Unpin(Message, frozen=True, kw_only=True):
     call: int
     name: str
     namespace: str = ""
+
+
+class Save(Message, frozen=True, kw_only=True):
+    """Write the cache to the file in `cache_dir`."""
+
+    call: int
 
 
 class Flush(Message, frozen=True, kw_only=True):
@@ -220,6 +226,7 @@ class Answer(Message, frozen=True, kw_only=True):
     state: State | None = None
     pins: list[Pinned] = []  # all of them to an `Ask`, the new one to a `Pin`
     nodes: list[NodeInfo] = []  # to a `Browse`
+    saved_tokens: int = 0  # to a `Save`
     done: bool = True
     error: str | None = None  # why it was not done
 
@@ -230,5 +237,5 @@ class Fatal(Message, frozen=True, kw_only=True):
     error: str
 
 
-ToScheduler = Submit | Abort | Hold | Drop | Pin | Unpin | Flush | Ask | Browse | Close
+ToScheduler = Submit | Abort | Hold | Drop | Pin | Unpin | Save | Flush | Ask | Browse | Close
 ToDesk = Ready | Progress | Answer | Fatal

@@ -39,6 +39,7 @@ from ..messages import (
     Pinned,
     Progress,
     Ready,
+    Save,
     State,
     Submit,
     ToDesk,
@@ -49,6 +50,8 @@ from ..tokenizer import Tokenizer
 from .streams import Stream, closed_error
 
 MAX_TOP_LOGPROBS = 1024  # each is sent for each position
+
+Call = Ask | Browse | Flush | Pin | Save | Unpin  # what the scheduler answers
 
 
 class Desk:
@@ -296,7 +299,25 @@ class Desk:
         """Forget every cached prefix; false, and nothing done, while requests run."""
         return (await self._call(lambda call: Flush(call=call))).done
 
-    async def _call(self, message: Callable[[int], Ask | Browse | Flush | Pin | Unpin]) -> Answer:
+    async def save_cache(self) -> int:
+        """Write the cache to the file in `cache_dir`; return how many tokens that holds.
+
+        Nothing is computed meanwhile.
+
+        Raises:
+            InvalidRequestError: this engine has no `cache_dir`.
+            EngineError: the file cannot be written.
+        """
+        if self.config.cache.cache_dir is None or self.config.cache.disable_radix_cache:
+            raise InvalidRequestError(
+                "the cache cannot be saved: start the server with --cache-dir, and with its cache"
+            )
+        answer = await self._call(lambda call: Save(call=call))
+        if answer.error is not None:
+            raise EngineError(answer.error)
+        return answer.saved_tokens
+
+    async def _call(self, message: Callable[[int], Call]) -> Answer:
         if self._closed is not None:
             raise closed_error(self._closed)
         call = next(self._call_ids)

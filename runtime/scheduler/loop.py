@@ -33,6 +33,7 @@ from ..messages import (
     Hold,
     Pin,
     Progress,
+    Save,
     State,
     Submit,
     ToScheduler,
@@ -40,6 +41,7 @@ from ..messages import (
 )
 from ..request import RequestId
 from . import pins
+from .disk import Disk
 from .job import Job
 from .output import aborted, delta_of, finish_of, refused
 from .sampling import record_prompt_logprobs, sample
@@ -74,6 +76,9 @@ class Loop:
             page_size=config.cache.page_size,
         )
         self.scheduler = Scheduler(cache, config.schedule)
+        self._disk = Disk.of(config, runner)
+        if self._disk is not None:
+            self._disk.restore(cache)
         self._compiling: list[Job] = []  # jobs whose grammar is not ready
         self._deltas: list[Delta] = []
         self._rids: list[RequestId] = []  # of jobs that got one more token and go on
@@ -88,6 +93,8 @@ class Loop:
         """Turn until the desk says `Close`."""
         while not self._closed:
             self.turn()
+        if self._disk is not None:
+            self._disk.save_at_end(self.scheduler.cache)
 
     def turn(self) -> None:
         """Receive, compute one pass if there is work, and report."""
@@ -133,6 +140,9 @@ class Loop:
                 self._end.send(pins.pin(self.scheduler.cache, message))
             case Unpin():
                 self._end.send(pins.unpin(self.scheduler.cache, message))
+            case Save():
+                assert self._disk is not None, "the desk asks no other"
+                self._end.send(self._disk.answer(self.scheduler.cache, message))
             case Ask(call=call):
                 pinned = pins.listed(self.scheduler.cache)
                 self._end.send(Answer(call=call, state=self._state(), pins=pinned))

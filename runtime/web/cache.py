@@ -91,6 +91,12 @@ async def delete_pin(request: web.Request) -> web.Response:
     return web.json_response({"unpinned": request.match_info["name"]})
 
 
+@routes.post("/cache/save")
+async def post_save(request: web.Request) -> web.Response:
+    """Write the cache to the file in `--cache-dir` now."""
+    return web.json_response({"saved_tokens": await desk_of(request).save_cache()})
+
+
 @routes.get("/cache/tree")
 async def get_tree(request: web.Request) -> web.Response:
     """Show the tree, parents first: `format` json (the default), text or svg.

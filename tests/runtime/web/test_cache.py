@@ -113,3 +113,9 @@ def test_the_command_shows_and_pins(server: Server, capsys: pytest.CaptureFixtur
     assert main(["cache", "unpin", "motto", *at]) == 1
     assert main(["cache", "pins", "--url", "http://127.0.0.1:9"]) == 2
     assert "no server answers" in capsys.readouterr().err
+
+
+def test_a_server_without_a_folder_says_how_to_save(server: Server) -> None:
+    answer = server.post("/cache/save")
+    assert answer.status_code == 400
+    assert "--cache-dir" in answer.text
