@@ -31,7 +31,7 @@ VOCAB, PROMPT, STEPS = 4096, 64, 200
 class NoModel:
     """Answers every pass with the same logits."""
 
-    vocab_size, context_length, num_slots = VOCAB, 4096, 1 << 18
+    vocab_size, context_length, num_slots, host_pool = VOCAB, 4096, 1 << 18, None
 
     def __init__(self) -> None:
         self.sampler = Sampler()

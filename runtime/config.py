@@ -33,7 +33,8 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True):
     pool_bytes: int = 1 << 30  # a bound for the pool on a CPU
     mem_fraction_static: float = 0.85  # of an accelerator's memory that the weights leave free
     page_size: AtLeast1 = 1  # tokens
-    eviction_policy: str = "lru"
+    eviction_policy: str = "lru"  # lru | lfu | fifo | slru | priority
+    host_bytes: AtLeast0 = 0  # host memory for what is evicted, which comes back on a hit
     disable_radix_cache: bool = False
     cache_dir: str | None = None  # where the cache is saved at the end and restored at the start
     max_saved_tokens: AtLeast1 = 1 << 16

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...constrained.compiler import GrammarCompiler
 from ...constrained.errors import GrammarError
 from ...radix_cache import RadixCache
+from ...radix_cache.kv import carry_out
 from ..config import EngineConfig
 from ..engine.inputs import Row
 from ..engine.runner import Runner
@@ -74,6 +75,7 @@ class Loop:
             policy=config.cache.eviction_policy,
             enabled=not config.cache.disable_radix_cache,
             page_size=config.cache.page_size,
+            host_slots=0 if runner.host_pool is None else runner.host_pool.num_slots,
         )
         self.scheduler = Scheduler(cache, config.schedule)
         self._disk = Disk.of(config, runner)
@@ -227,6 +229,7 @@ class Loop:
 
     def _pass(self, plan: Plan) -> None:
         """Compute one pass and give each job that reached its end the next token."""
+        self._move_pages()
         columns = self.scheduler.decoding
         decodes = columns.inputs() if plan.decoding else None
         logits = self._runner.forward([_row(piece) for piece in plan.slices], decodes)
@@ -246,6 +249,14 @@ class Loop:
         for job, _ in sampling:
             if job.max_new == 0:
                 self._end_job(job, 0)
+
+    def _move_pages(self) -> None:
+        """Copy what was evicted to the host, and what comes back, before slots are written."""
+        host = self.scheduler.cache.host
+        if host is not None and self._runner.host_pool is not None:
+            orders = host.plan()
+            carry_out(orders, self._runner.pool, self._runner.host_pool)
+            host.apply(orders)
 
     def _decode(self, logits: Tensor) -> None:
         """Give each job in the columns its next token."""

@@ -183,15 +183,16 @@ class Scheduler:
         if self.cache.available < job.count - min(matched, limit) + reserve:
             return Verdict.NO_ROOM
         lease = self.cache.acquire(job.sequence, namespace=namespace, limit=limit)
-        needed = job.count - lease.num_cached
+        self.cache.recall(lease, job.sequence[:limit])
+        needed = job.count - len(lease)
         if self.cache.available < needed + reserve:  # the match itself was what could be evicted
             self.cache.release(lease)
             return Verdict.NO_ROOM
         self.cache.extend(lease, needed)
         job.lease = lease
-        job.computed = lease.num_cached
+        job.computed = lease.locked
         if job.retractions == 0:
-            job.cached = lease.num_cached
+            job.cached = lease.locked
         return Verdict.ADMITTED
 
     def _grow_columns(self) -> None:

@@ -406,6 +406,15 @@ def test_a_name_can_be_used_again_at_once(engine: Engine) -> None:
         )
 
 
+def test_a_prefix_that_was_evicted_comes_back_from_the_host(open_engine: Open) -> None:
+    engine = open_engine(max_total_tokens=200, host_bytes=8 << 20)
+    prompts = [[10 * i + j % 90 for j in range(120)] for i in range(4)]
+    once = [engine.generate(input_ids=ids, sampling_params=GREEDY)["output_ids"] for ids in prompts]
+    again = [engine.generate(input_ids=ids, sampling_params=GREEDY) for ids in prompts]
+    assert [out["output_ids"] for out in again] == once
+    assert [out["meta_info"]["cached_tokens"] for out in again] == [119] * 4
+
+
 def test_flushing_is_refused_while_something_runs(engine: Engine) -> None:
     chunks = engine.generate(LONG, {"max_new_tokens": 1500, "ignore_eos": True}, stream=True)
     next(chunks)

@@ -58,11 +58,18 @@ class Simulation:
     max_running: int = 8
     enabled: bool = True
     columns: bool = True  # whether plain jobs go there
+    host_slots: int = 0
+    host: dict[int, int] = field(default_factory=dict[int, int])  # the same, in host memory
     kept: dict[int, int] = field(default_factory=dict[int, int])  # slot -> state after its token
     step: int = 0
 
     def __post_init__(self) -> None:
-        self.cache = RadixCache(self.pool, page_size=self.page_size, enabled=self.enabled)
+        self.cache = RadixCache(
+            self.pool,
+            page_size=self.page_size,
+            enabled=self.enabled,
+            host_slots=self.host_slots,
+        )
         config = ScheduleConfig(
             chunked_prefill_size=self.chunk, max_running_requests=self.max_running
         )
@@ -84,6 +91,7 @@ class Simulation:
         """One pass, checked from all sides."""
         plan = self.scheduler.plan()
         self.check_plan(plan)
+        self.move_pages()
         decoded = self.decode() if plan.decoding else []
         states = [self.compute(piece) for piece in plan.slices]
         sampling = [
@@ -101,6 +109,18 @@ class Simulation:
             if job.finish is None and self.columns:
                 self.scheduler.settle(job)
         self.check()
+
+    def move_pages(self) -> None:
+        if self.cache.host is None:
+            return
+        orders = self.cache.host.plan()
+        for order in orders:
+            for device, host in zip(order.device.tolist(), order.host.tolist(), strict=True):
+                if order.to_host:
+                    self.host[host] = self.kept[device]
+                else:
+                    self.kept[device] = self.host[host]
+        self.cache.host.apply(orders)
 
     def tell(self, job: Job) -> None:
         job.finish = finish_of(job, -1)
@@ -213,6 +233,7 @@ def crowds(draw: st.DrawFn) -> tuple[list[Wish], dict[str, Any]]:
         "chunk": draw(st.sampled_from([-1, 1, 3, 8, 64])),
         "max_running": draw(st.integers(1, 9)),
         "enabled": draw(st.sampled_from([True, True, True, False])),
+        "host_slots": draw(st.sampled_from([0, 0, 8, 64])) * page_size,
         "columns": draw(st.sampled_from([True, True, False])),
     }
 
@@ -397,3 +418,14 @@ def test_a_job_that_pins_leave_no_room_for_is_not_planned() -> None:
     assert not simulation.scheduler.plan()
     simulation.cache.unpin("system")
     assert simulation.scheduler.plan()
+
+
+def test_what_was_evicted_to_the_host_comes_back_instead_of_being_computed() -> None:
+    simulation = Simulation(pool=40, host_slots=100)
+    first = Wish(tuple(range(30)), 2)
+    simulation.run([first])
+    simulation.run([Wish(tuple(range(100, 135)), 2)])
+    assert simulation.cache.match_length(np.arange(30, dtype=np.int32)) < 10
+    simulation.run([first])
+    assert simulation.usages["r0"] == Usage(prompt=30, cached=29, computed=1)
+    assert simulation.outputs["r0"][-2:] == continuation(first.prompt, 2)
