@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...constrained.bitmask import apply_bitmask
+from ..kernels.build import KernelError
 from ..messages import TopLogprobs
 from ..request import SamplingParams
 from . import logits as arithmetic
 from .logits import Tokens
+from .native_sampler import NativeDraw
 
 FAILED = -1  # in place of a token: the row's logits held NaN or inf, or all were forbidden
 
@@ -80,13 +83,23 @@ class Sampled:
 
 
 class Sampler:
-    """Samples for whole batches; it keeps no state between calls.
+    """Samples for whole batches; it keeps no state between calls. For one thread at a time.
 
     In this order: logit bias; repetition, presence and frequency penalties; forbidden ids; the
     grammar's mask. Then the likeliest token for greedy rows, and for the others temperature,
     top-k, top-p, min-p and Gumbel noise. Log-probabilities are those of the raw model
     distribution, before all of this, as in SGLang.
+
+    Args:
+        cpu_kernels: whether logits on a CPU are drawn from by the compiled kernel, if it can be
+            compiled; the functions of this file are its reference.
     """
+
+    def __init__(self, *, cpu_kernels: bool = True) -> None:
+        self._native: NativeDraw | None = None
+        if cpu_kernels:
+            with contextlib.suppress(KernelError):  # the model's kernels, tried before, warned
+                self._native = NativeDraw()
 
     def sample(
         self,
@@ -135,6 +148,8 @@ class Sampler:
         Returns:
             [B] i64; `FAILED` where a row holds NaN or inf, or nothing that is allowed.
         """
+        if self._native is not None and logits.device.type == "cpu":
+            return self._native(logits, drawing)
         if drawing.greedy.all():
             return _likeliest(logits)
         if not drawing.greedy.any():

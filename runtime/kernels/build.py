@@ -28,6 +28,7 @@ SOURCES = Path(__file__).resolve().parent / "csrc"
 FLAGS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-pthread", "-Wno-psabi")
 COMPILE_TIMEOUT_S = 120
 DECODER = "decoder.cpp"  # a whole pass of a model: see `models/native.py`
+SAMPLER = "sampler.cpp"  # tokens of a batch from its logits: see `engine/native_sampler.py`
 
 _compiling = threading.Lock()  # one thread of a process at a time
 

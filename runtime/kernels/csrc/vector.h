@@ -82,3 +82,39 @@ static inline Vec exponential(Vec x) {
   p = p * r * r + r + 1.0f;
   return (Vec)((IVec)p + exponent);
 }
+
+// Whether any lane of a comparison holds.
+static inline bool any(IVec mask) {
+  typedef int64_t Four __attribute__((vector_size(32)));
+  typedef int64_t Two __attribute__((vector_size(16)));
+#if defined(__AVX512F__)
+  typedef int64_t Eight __attribute__((vector_size(64)));
+  const Eight e = (Eight)mask;
+  const Four f = __builtin_shufflevector(e, e, 0, 1, 2, 3) | __builtin_shufflevector(e, e, 4, 5, 6, 7);
+#else
+  const Four f = (Four)mask;
+#endif
+  const Two t = __builtin_shufflevector(f, f, 0, 1) | __builtin_shufflevector(f, f, 2, 3);
+  return (t[0] | t[1]) != 0;
+}
+
+// ln x to a relative error of about 2e-7, x positive and normal: x = m 2^n with m from sqrt(1/2) to
+// sqrt(2), and ln m = 2 artanh s with s = (m - 1) / (m + 1), |s| < 0.172, by its power series.
+static inline Vec logarithm(Vec x) {
+  const int32_t SQRT_HALF = 0x3F3504F3;  // the bits of sqrt(1/2)
+  const IVec exponent = ((IVec)x - SQRT_HALF) >> 23;
+  const Vec m = (Vec)((IVec)x - (exponent << 23));
+  const Vec s = (m - 1.0f) / (m + 1.0f), square = s * s;
+  Vec series = fill(2.0f / 9);
+  series = series * square + 2.0f / 7;
+  series = series * square + 2.0f / 5;
+  series = series * square + 2.0f / 3;
+  const Vec whole = __builtin_convertvector(exponent, Vec) * 0.693147180559945f;
+  return whole + (s * 2.0f + s * square * series);
+}
+
+// ln(1 + x) to the same error, also where x is so small that 1 + x rounds it away.
+static inline Vec logarithm_of_1_plus(Vec x) {
+  const Vec rounded = 1.0f + x;
+  return logarithm(rounded) + (x - (rounded - 1.0f)) / rounded;
+}
