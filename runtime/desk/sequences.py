@@ -1,4 +1,4 @@
-"""The machine's five verbs on a desk: sequences whose state is token ids.
+"""The machine's six verbs on a desk: sequences whose state is token ids.
 
 A sequence is the ids so far and, behind them, literal text that is not tokenised yet. Adjacent
 literals are tokenised as one text when something must be computed; generated ids are kept as they
