@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ...radix_cache.kv import KVPool
+from ...radix_cache.kv import KVPool, num_slots_within
 from ..attention import Layout, make_attention
 from ..config import CacheConfig, ModelConfig
 from ..errors import ModelLoadError
@@ -51,6 +51,7 @@ class Runner:
         dtype: of weights, activations and pool; logits are f32 always.
         device: where all of it is.
         pool: keys and values.
+        host_pool: those that were evicted to the host, if any are.
         sampler: chooses tokens from what `forward` returns.
     """
 
@@ -59,6 +60,7 @@ class Runner:
         model: Decoder,
         compute: Compute,
         pool: KVPool,
+        host_pool: KVPool | None,
         settings: Settings,
         *,
         context_length: int,
@@ -75,6 +77,7 @@ class Runner:
         self.dtype = model.dtype
         self.device = model.device
         self.pool = pool
+        self.host_pool = host_pool
         self.sampler = Sampler(cpu_kernels=cpu_kernels and model.device.type == "cpu")
         self._compute = compute
 
@@ -102,18 +105,16 @@ class Runner:
         model = Decoder(spec, dtype, device)
         targets = {family.tensor_name(name): part for name, part in model.parameters().items()}
         load_weights(folder, targets, family.ignored)
-        pool = KVPool(
-            spec.layers,
-            pool_slots(spec, cache, dtype, device),
-            spec.kv_heads,
-            spec.head_dim,
-            dtype,
-            device,
-        )
+        layers, sizes = spec.layers, (spec.kv_heads, spec.head_dim, dtype)
+        pool = KVPool(layers, pool_slots(spec, cache, dtype, device), *sizes, device)
+        host_slots = num_slots_within(cache.host_bytes, layers, *sizes)
+        host_slots -= host_slots % cache.page_size
+        host_pool = KVPool(layers, host_slots, *sizes, "cpu") if host_slots else None
         return cls(
             model,
             _compute(model, pool, config),
             pool,
+            host_pool,
             settings,
             context_length=context_length,
             eos_token_ids=_eos_token_ids(folder, settings),
