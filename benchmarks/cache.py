@@ -64,6 +64,8 @@ class Request:
     at_s: float
     prompt: Tokens  # [n]
     reply: Tokens  # [m], m >= 1
+    after: int | None = None  # the request whose reply its client reads first,
+    think_s: float = 0.0  # for so long: it arrives then, and not at `at_s`
 
 
 def mooncake(path: Path) -> list[Request]:
@@ -74,7 +76,7 @@ def mooncake(path: Path) -> list[Request]:
     unique = PAGE * (1 + max(max(record["hash_ids"]) for record in records))
     for record in records:
         ids = np.array(record["hash_ids"], dtype=np.int32)
-        prompt: Tokens = (ids[:, None] * PAGE + np.arange(PAGE, dtype=np.int32)).reshape(-1)
+        prompt = (ids[:, None] * PAGE + np.arange(PAGE)).reshape(-1).astype(np.int32)
         length = max(record["input_length"] // SHRINK, len(prompt) - PAGE + 1)
         count = max(record["output_length"] // SHRINK, 1)
         reply = np.arange(unique, unique + count, dtype=np.int32)
@@ -87,19 +89,26 @@ def conversations(path: Path) -> list[Request]:
     """Read dialogues; they begin at random, and each turn brings all that was said before it."""
     tokenizer = load_tokenizer(ModelConfig())
     rng = random.Random(0)
-    requests: list[Request] = []
     with lzma.open(path, "rt") as lines:
         dialogues = [json.loads(line)["messages"] for line in lines]
-    for messages in dialogues[:DIALOGUES]:
-        at_s, said = rng.uniform(0, 3600), np.empty(0, dtype=np.int32)
+    turns: list[tuple[Request, int]] = []  # with the number of the dialogue
+    for number, messages in enumerate(dialogues[:DIALOGUES]):
+        at_s, think_s, said = rng.uniform(0, 3600), 0.0, np.empty(0, dtype=np.int32)
         for asked, answered in zip(messages[::2], messages[1::2], strict=False):
             texts = [f"{message['role']}: {message['content']}\n" for message in (asked, answered)]
             question, reply = (np.array(tokenizer.encode(text), np.int32) for text in texts)
             said = np.concatenate([said, question])
-            requests.append(Request(at_s, said, reply))
+            turns.append((Request(at_s, said, reply, think_s=think_s), number))
             said = np.concatenate([said, reply])
-            at_s += rng.expovariate(1 / 30)  # to read, to think and to type
-    return sorted(requests, key=lambda request: request.at_s)
+            think_s = rng.expovariate(1 / 30)  # to read, to think and to type
+            at_s += think_s
+    turns.sort(key=lambda turn: turn[0].at_s)
+    latest: dict[int, int] = {}
+    requests: list[Request] = []
+    for index, (request, number) in enumerate(turns):
+        requests.append(replace(request, after=latest.get(number)))
+        latest[number] = index
+    return requests
 
 
 TRACES: dict[str, tuple[str, Callable[[Path], list[Request]]]] = {
@@ -112,7 +121,10 @@ def paced(requests: Sequence[Request], load: float) -> list[Request]:
     """Stretch time: `load` times what there is would be needed to compute every prompt in full."""
     work_s = sum(len(request.prompt) for request in requests) / PREFILL_TOKENS_A_SECOND
     stretch = work_s / load / requests[-1].at_s
-    return [replace(request, at_s=request.at_s * stretch) for request in requests]
+    return [
+        replace(request, at_s=request.at_s * stretch, think_s=request.think_s * stretch)
+        for request in requests
+    ]
 
 
 def page_paths(requests: Iterable[Request]) -> list[list[int]]:
@@ -194,27 +206,34 @@ def serve(requests: Sequence[Request], slots: int, *, order: str, eviction: str)
     clock = Clock()
     cache = RadixCache(slots, policy=eviction, page_size=PAGE, clock=clock)
     scheduler = Scheduler(cache, msgspec.convert({"schedule_policy": order}, ScheduleConfig), clock)
+    coming = [(request.at_s, at) for at, request in enumerate(requests) if request.after is None]
+    heapq.heapify(coming)
+    next_turn = {request.after: at for at, request in enumerate(requests)}
+    arrived_s: dict[int, float] = {}
     waits: list[float] = []
-    cached = arrived = 0
-    while arrived < len(requests) or scheduler.has_work:
-        while arrived < len(requests) and requests[arrived].at_s <= clock.now_s:
-            scheduler.add(_job(arrived, requests[arrived]))
-            arrived += 1
+    cached = 0
+    while coming or scheduler.has_work:
+        while coming and coming[0][0] <= clock.now_s:
+            at_s, index = heapq.heappop(coming)
+            arrived_s[index] = at_s
+            scheduler.add(_job(index, requests[index]))
         plan = scheduler.plan()
         if not plan:
-            clock.now_s = requests[arrived].at_s
+            clock.now_s = coming[0][0]
             continue
         clock.now_s += PASS_S + sum(piece.count for piece in plan.slices) / PREFILL_TOKENS_A_SECOND
         sampling = [piece.job for piece in plan.slices if piece.samples]
         scheduler.commit(plan)
         for job in sampling:
-            request = requests[int(job.submit.rid)]
+            index = int(job.submit.rid)
             if job.generated == 0:
                 cached += job.cached
-                waits.append(clock.now_s - request.at_s)
-            job.append(int(request.reply[job.generated]))
+                waits.append(clock.now_s - arrived_s[index])
+            job.append(int(requests[index].reply[job.generated]))
             if job.generated == job.max_new:
                 scheduler.end(job)
+                if (turn := next_turn.get(index)) is not None:
+                    heapq.heappush(coming, (clock.now_s + requests[turn].think_s, turn))
     total = sum(len(request.prompt) for request in requests)
     return Outcome(cached / total, sum(waits) / len(waits), max(waits))
 
