@@ -47,7 +47,7 @@ class NoModel:
     vocab_size, context_length, num_slots, host_pool = VOCAB, 4096, 1 << 18, None
 
     def __init__(self) -> None:
-        self.sampler = TimedSampler()
+        self.sampler = TimedSampler(cpu_kernels=True)
         self.device = torch.device("cpu")
         self._logits = torch.randn(1 << 10, VOCAB)
 

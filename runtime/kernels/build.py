@@ -56,12 +56,13 @@ def load_library(source: str) -> ctypes.CDLL:
         raise KernelError(f"{path} cannot be loaded: {error}") from error
 
 
-def compile_ahead(source: str) -> None:
+def compile_ahead(*sources: str) -> None:
     """Start to compile on a thread, for a `load_library` later; failures wait for that."""
 
     def work() -> None:
-        with contextlib.suppress(KernelError):
-            compiled(source)
+        for source in sources:
+            with contextlib.suppress(KernelError):
+                compiled(source)
 
     threading.Thread(target=work, name="radixlm-compile", daemon=True).start()
 

@@ -19,7 +19,7 @@ import zmq
 from ..config import EngineConfig
 from ..errors import EngineError
 from ..ipc import SchedulerEnd, Wire
-from ..kernels.build import DECODER, compile_ahead
+from ..kernels.build import DECODER, SAMPLER, compile_ahead
 from ..messages import Fatal, Ready
 
 
@@ -38,7 +38,7 @@ def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[byte
     end = SchedulerEnd(wire, context)
     try:
         if config.model.device != "cuda" and not config.model.disable_cpu_kernels:
-            compile_ahead(DECODER)  # while torch is imported
+            compile_ahead(DECODER, SAMPLER)  # while torch is imported
         # Heavy imports happen here, so that whoever starts a scheduler does not pay for them.
         from ..engine.runner import Runner
         from ..tokenizer import load_tokenizer
