@@ -65,6 +65,26 @@ def as_schema(value: Any) -> str:
     )
 
 
+def as_pin_name(value: Any) -> str:
+    """Return the name of a pin; `TypeError` for what is no text, `ValueError` for a bad one."""
+    if not isinstance(value, str):
+        raise TypeError(f"the name of a pin is text, not {type(value).__name__}")
+    if not value or value.startswith("~"):
+        raise ValueError(f"a pin cannot be named {value!r}; give it a word that begins without ~")
+    return value
+
+
+def as_lifetime(value: Any) -> float | None:
+    """Return the seconds that a pin lasts; `TypeError` or `ValueError` for what is no such time."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"ttl_s is a number of seconds or None, not {value!r}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"ttl_s is {value!r}; give it a positive number of seconds, or None")
+    return float(value)
+
+
 def _schema(value: Any) -> str | None:
     return None if value is None else as_schema(value)
 
@@ -76,6 +96,8 @@ NORMAL: dict[str, Callable[[Any], Any]] = {
     "sampling.stop_regex": _stop_patterns,
     "regex": _regex,
     "json_schema": _schema,
+    "name": as_pin_name,
+    "ttl_s": as_lifetime,
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any, NewType, Protocol, assert_never, runtime_checkable
 import msgspec
 
 from .choices import METHODS, NEEDS_UNCONDITIONAL, Scored, mean_logprobs
-from .errors import RoleError, UnsupportedError
+from .errors import ProgramError, RoleError, UnsupportedError
 from .media import content_of
 from .nodes import (
     NOWHERE,
@@ -22,6 +22,7 @@ from .nodes import (
     Image,
     JoinMode,
     Let,
+    Pin,
     RoleBegin,
     RoleEnd,
     Sampling,
@@ -117,6 +118,15 @@ class Sighted(Protocol):
         ...
 
 
+@runtime_checkable
+class Caching(Protocol):
+    """A backend with a cache in which a prefix can be kept."""
+
+    async def pin(self, sequence: SequenceId, name: str, ttl_s: float | None) -> None:
+        """Compute what the sequence has, and keep it cached under a name; see `nodes.Pin`."""
+        ...
+
+
 @dataclass(eq=False, slots=True)
 class Execution:
     """One strand of a running program."""
@@ -177,6 +187,15 @@ class Execution:
                 self._scopes.append(len(self.text))
             case ScopeEnd(out=out):
                 self.variables[out] = self.text[self._scopes.pop() :]
+            case Pin(name=name, ttl_s=ttl_s):
+                if not self.text:
+                    raise ProgramError(
+                        f"the pin {name!r} stands before any text",
+                        span=span,
+                        hint="Pin after what is to be kept: s += ..., then s.pin(name).",
+                    )
+                if isinstance(self.backend, Caching):
+                    await self.backend.pin(self.sequence, name, ttl_s)
             case _:
                 assert_never(statement)
 

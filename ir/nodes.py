@@ -148,6 +148,17 @@ class ScopeEnd(Statement, frozen=True, kw_only=True):
     out: str
 
 
-Stmt = Text | Image | RoleBegin | RoleEnd | Gen | Select | Let | ScopeBegin | ScopeEnd
+class Pin(Statement, frozen=True, kw_only=True):
+    """Keep what the sequence has so far in the cache of who runs it, under a name.
+
+    It outlives the program: for `ttl_s` seconds, or until it is unpinned. The sequence is as it
+    was, and where nothing is cached nothing happens.
+    """
+
+    name: str
+    ttl_s: float | None = None
+
+
+Stmt = Text | Image | RoleBegin | RoleEnd | Gen | Select | Let | ScopeBegin | ScopeEnd | Pin
 
 JoinMode = Literal["gather_variable", "concate_and_append"]

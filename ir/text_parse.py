@@ -14,6 +14,7 @@ from .nodes import (
     Gen,
     Image,
     Let,
+    Pin,
     RoleBegin,
     RoleEnd,
     Sampling,
@@ -57,6 +58,7 @@ FORMS: dict[type[Statement], tuple[str, tuple[str, ...]]] = {
     Let: ("let", ("out", "value")),
     ScopeBegin: ("scope_begin", ("out",)),
     ScopeEnd: ("scope_end", ("out",)),
+    Pin: ("pin", ("name",)),
 }
 """How a statement is called in the text, and which fields are its arguments by place."""
 
@@ -65,6 +67,7 @@ PLACEHOLDERS: dict[str, Any] = {
     "url": "",
     "role": "",
     "out": "",
+    "name": "",
     "choices": (),
     "value": None,
 }

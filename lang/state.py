@@ -9,7 +9,19 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..ir import loop
-from ..ir.nodes import NOWHERE, JoinMode, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Span, Stmt
+from ..ir.holes import as_lifetime, as_pin_name
+from ..ir.nodes import (
+    NOWHERE,
+    JoinMode,
+    Let,
+    Pin,
+    RoleBegin,
+    RoleEnd,
+    ScopeBegin,
+    ScopeEnd,
+    Span,
+    Stmt,
+)
 from ..ir.strand import Strand
 from .expr import Expr, as_expr
 
@@ -76,6 +88,21 @@ class ProgramState:
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.strand.execute(Let(out=name, value=value), _caller())
+
+    def pin(self, name: str, ttl_s: float | None = None) -> None:
+        """Keep the state so far in the backend's cache, for this program and later ones.
+
+        It stays until `rl.unpin(name)`, or for `ttl_s` seconds. A service without a cache of ours
+        ignores it.
+
+        Args:
+            name: of the pin; one that has it already is replaced. It may not begin with `~`.
+            ttl_s: how long it stays; `None`: until it is unpinned.
+
+        Raises:
+            TypeError, ValueError: a name or a time that can be none.
+        """
+        self.strand.execute(Pin(name=as_pin_name(name), ttl_s=as_lifetime(ttl_s)), _caller())
 
     # ---- forking
 

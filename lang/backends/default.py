@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ...ir.machine import Backend
 from ..config import global_config
@@ -30,6 +30,19 @@ class ProgramBackend(Protocol):
 
     def get_server_info(self) -> dict[str, Any]:
         """Settings and state."""
+        ...
+
+
+@runtime_checkable
+class Pinning(Protocol):
+    """A backend with a cache in which programs keep what they have, by `s.pin`."""
+
+    def pins(self) -> list[dict[str, Any]]:
+        """What is pinned, the oldest first."""
+        ...
+
+    def unpin(self, name: str) -> None:
+        """Let a pin go. Raises `BackendError` if none has that name."""
         ...
 
 
@@ -106,3 +119,24 @@ def get_server_info(backend: Any = None) -> dict[str, Any] | None:
     """Settings and state of a backend; None without any backend."""
     chosen = known_backend(backend)
     return None if chosen is None else chosen.get_server_info()
+
+
+def pins(backend: Any = None) -> list[dict[str, Any]]:
+    """What is pinned in a backend's cache, the oldest first; nothing where there is no cache.
+
+    Each has `name`, `num_tokens`, `age_s`, `ttl_left_s`, `hits` and `namespace`. What programs hold
+    by themselves while they wait has names that begin with `~` or `program-`.
+    """
+    chosen = known_backend(backend)
+    return chosen.pins() if isinstance(chosen, Pinning) else []
+
+
+def unpin(name: str, backend: Any = None) -> None:
+    """Let go of what `s.pin(name)` kept; a service without a cache ignores it, as it did the pin.
+
+    Raises:
+        BackendError: the cache has no pin of that name.
+    """
+    chosen = known_backend(backend)
+    if isinstance(chosen, Pinning):
+        chosen.unpin(name)

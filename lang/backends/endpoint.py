@@ -15,6 +15,7 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 import msgspec
 
@@ -96,6 +97,19 @@ class RuntimeEndpoint:
         info: dict[str, Any] = loop.wait(self.request("GET", "/get_server_info"))
         return info
 
+    def pins(self) -> list[dict[str, Any]]:
+        """What is pinned in the server's cache, the oldest first."""
+        found: list[dict[str, Any]] = loop.wait(self.request("GET", "/cache/pins"))["pins"]
+        return found
+
+    def unpin(self, name: str) -> None:
+        """Let a pinned prefix go.
+
+        Raises:
+            BackendError: none has that name.
+        """
+        loop.wait(self.request("DELETE", f"/cache/pins/{quote(name, safe='')}"))
+
     def close(self) -> None:
         """Close the connections; they open again when needed."""
         loop.wait(self._close())
@@ -152,7 +166,9 @@ class RuntimeEndpoint:
             segments.append(meta["tail_text"])
         return Generation(
             texts=[result["text"] for result in results],
-            metas=[{**result["meta_info"], "output_ids": result["output_ids"]} for result in results],
+            metas=[
+                {**result["meta_info"], "output_ids": result["output_ids"]} for result in results
+            ],
         )
 
     async def score(
@@ -178,6 +194,11 @@ class RuntimeEndpoint:
             with suppress(BackendError):
                 await self.request("POST", "/cache/pins", body)
                 self._pins[sequence] = name
+
+    async def pin(self, sequence: SequenceId, name: str, ttl_s: float | None) -> None:
+        """See `Caching`."""
+        body = {"segments": self._sequences[sequence], "name": name, "ttl_s": ttl_s}
+        await self.request("POST", "/cache/pins", body)
 
     async def release(self, sequence: SequenceId) -> None:
         """See `Backend`."""

@@ -6,8 +6,12 @@ import threading
 import weakref
 from typing import Any
 
+import msgspec
+
+from ...ir import loop
 from ...ir.machine import Backend, SequenceId
-from ...runtime.desk.sequences import DeskBackend
+from ...runtime.desk.sequences import DeskBackend, backend_error
+from ...runtime.errors import EngineError
 from ...runtime.offline import Engine
 from ..errors import sees_nothing
 
@@ -72,6 +76,21 @@ class LocalBackend:
     def flush_cache(self) -> bool:
         """Forget every cached prefix; false if requests are running."""
         return self.engine.flush_cache()
+
+    def pins(self) -> list[dict[str, Any]]:
+        """What is pinned in the engine's cache, the oldest first."""
+        return [msgspec.structs.asdict(pin) for pin in loop.wait(self.engine.desk.pins())]
+
+    def unpin(self, name: str) -> None:
+        """Let a pinned prefix go.
+
+        Raises:
+            BackendError: none has that name.
+        """
+        try:
+            loop.wait(self.engine.desk.unpin(name))
+        except EngineError as error:
+            raise backend_error(error) from error
 
     def get_server_info(self) -> dict[str, Any]:
         """Settings and state of the engine."""

@@ -62,6 +62,7 @@ class ScriptedBackend:
     Attributes:
         calls: what was asked for, in order.
         alive: texts of the sequences that are not released yet.
+        pinned: text of each pin, by name.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ScriptedBackend:
     ) -> None:
         self.calls: list[Call] = []
         self.alive: dict[SequenceId, str] = {}
+        self.pinned: dict[str, str] = {}
         self._script = answers if callable(answers) else iter(answers)
         self._scores = scores or _alike
         self._gates = {name: asyncio.Event() for name in held}
@@ -150,6 +152,10 @@ class ScriptedBackend:
 
     async def hold(self, sequence: SequenceId) -> None:
         """See `Backend`. There is no cache."""
+
+    async def pin(self, sequence: SequenceId, name: str, ttl_s: float | None) -> None:
+        """See `Caching`. Noted in `pinned`."""
+        self.pinned[name] = self.alive[sequence]
 
     async def release(self, sequence: SequenceId) -> None:
         """See `Backend`."""

@@ -9,7 +9,7 @@ import msgspec
 
 from ...ir.expressions import Const, Expression, Target
 from ...ir.holes import fill
-from ...ir.nodes import Gen, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Select, Stmt, Text
+from ...ir.nodes import Gen, Let, Pin, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Select, Stmt, Text
 from ...ir.program import Do, Join, Store, Within
 from ...ir.reasoning import reasoning_name
 from .env import UNKNOWN, Env, GroupRef, Local, State, StateId, StateRef, Usage, Variable
@@ -104,7 +104,7 @@ class Effects(Reads):
                 self._select(statement, unknown, step, state, env)
             case Let(out=out, value=value):
                 self._bind_variable(state, out, id(step), "assignment", Known((value,)), ANY, env)
-            case ScopeBegin() | ScopeEnd():
+            case ScopeBegin() | ScopeEnd() | Pin():
                 pass
             case _:  # what is no text: how many tokens it has is the model's affair
                 self._append(state, (ANY,))

@@ -17,12 +17,13 @@ from ...ir.expressions import (
     Name,
     Read,
 )
+from ...ir.holes import fill
 from ...ir.lowering import Unsupported
-from ...ir.nodes import JoinMode, RoleBegin, ScopeBegin, Span
+from ...ir.nodes import JoinMode, Pin, RoleBegin, ScopeBegin, Span, Stmt
 from ..errors import CompileError
 from .forms import negated
 from .frame import Kind
-from .mix import Mixes, Piece
+from .mix import Emit, Mixes, Piece
 from .ownership import Owner, own_nodes
 from .values import EFFECTS, Callee
 
@@ -179,11 +180,28 @@ class Statements(Mixes):
             if content is not None and self.known(content) is not None:
                 state = self.state(function.value)
                 self.emit(state, self.turn(name, content, chained=True))
+        elif name == "pin":
+            pair = zip(("name", "ttl_s"), node.args, strict=False)
+            words = {**dict[str | None, ast.expr](pair), **given}
+            if "name" not in words or set(words) - {"name", "ttl_s"} or len(node.args) > 2:
+                raise Unsupported(node, "these arguments of pin()", "give it name and ttl_s")
+            self._pin(function.value, words)
         elif name == "sync":
             self.add(ir.Evaluate(value=Read(state=self.state(function.value), what="text")))
         else:
             return False
         return True
+
+    def _pin(self, state: ast.expr, words: dict[str | None, ast.expr]) -> None:
+        values = {str(word): self.full(value) for word, value in words.items()}
+        known = {word: value.value for word, value in values.items() if isinstance(value, Const)}
+        statement: Stmt = Pin(name="")
+        try:
+            statement = fill(statement, known)
+        except (TypeError, ValueError):
+            known = {}  # the run says so, where the statement stands
+        holes = {word: value for word, value in values.items() if word not in known}
+        self.emit(self.state(state), [Emit(statement, holes)])
 
     def _join_mode(self, node: ast.Call, mode: ast.expr | None) -> JoinMode:
         known: Any = "gather_variable" if mode is None else self.known(mode)

@@ -233,6 +233,10 @@ class Desk:
         """
         if self.config.cache.disable_radix_cache:
             raise InvalidRequestError("nothing can be pinned: this server runs without its cache")
+        if not name or name.startswith("~"):
+            raise InvalidRequestError(
+                f"a pin cannot be named {name!r}; give it a word that begins without ~"
+            )
         await self.prefill(tokens, namespace=namespace)
         answer = await self._call(
             lambda call: Pin(

@@ -130,13 +130,28 @@ class DeskBackend:
     async def hold(self, sequence: SequenceId) -> None:
         """See `Backend`."""
         state = self._sequences[sequence]
-        pending = self._desk.tokenizer.encode(state.pending, add_special_tokens=not state.ids)
-        # Text that follows may merge with the last token of the pending one.
-        tokens = state.ids + pending[:-1]
+        tokens = self._lasting(state)
         if tokens and not self._desk.config.cache.disable_radix_cache:
             with suppress(EngineError):  # nothing is lost: the sequence is computed when it is used
                 await self._desk.prefill(tokens)
                 self._keep_cached(state, tokens)
+
+    async def pin(self, sequence: SequenceId, name: str, ttl_s: float | None) -> None:
+        """See `Caching`."""
+        state = self._sequences[sequence]
+        try:
+            await self._desk.pin(name, self._lasting(state), ttl_s=ttl_s)
+        except EngineError as error:
+            raise backend_error(error) from error
+
+    def _lasting(self, state: Tokens) -> list[int]:
+        """The ids that the sequence begins with, whatever text follows.
+
+        The last token of the pending text may merge with it, so that one is left out, unless it is
+        all that there is.
+        """
+        pending = self._desk.tokenizer.encode(state.pending, add_special_tokens=not state.ids)
+        return (state.ids + pending[:-1]) or pending
 
     def _keep_cached(self, state: Tokens, tokens: Sequence[int]) -> None:
         self._let_go(state)

@@ -11,6 +11,7 @@ from ...radix_cache import CacheError, PinInfo, RadixCache
 from ..messages import Answer, Drop, Hold, Pin, Pinned, Unpin
 
 HELD = "~"  # begins the names of programs' holds, and of no user's pin
+MAX_PINS = 1024  # a change of one looks at all
 HOLD_TTL_S = 3600.0  # a program's host call may last no longer
 
 
@@ -30,6 +31,9 @@ def drop(cache: RadixCache, message: Drop) -> None:
 
 def pin(cache: RadixCache, message: Pin) -> Answer:
     """Pin for a user."""
+    if len(cache.pins()) >= MAX_PINS:
+        error = f"{MAX_PINS} prefixes are pinned already; unpin some"
+        return Answer(call=message.call, done=False, error=error)
     try:
         info = cache.pin(
             message.name,

@@ -38,7 +38,7 @@ from .lang.api import (
     user_end,
     video,
 )
-from .lang.backends.default import flush_cache, get_server_info, set_default_backend
+from .lang.backends.default import flush_cache, get_server_info, pins, set_default_backend, unpin
 from .lang.choices import (
     distribution,
     greedy_token_selection,
@@ -128,6 +128,7 @@ __all__ = [
     "global_config",
     "greedy_token_selection",
     "image",
+    "pins",
     "role",
     "select",
     "separate_reasoning",
@@ -137,6 +138,7 @@ __all__ = [
     "system_end",
     "token_length_normalized",
     "unconditional_likelihood_normalized",
+    "unpin",
     "user",
     "user_begin",
     "user_end",

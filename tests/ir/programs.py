@@ -140,6 +140,7 @@ STATEMENTS = st.one_of(
     st.builds(nodes.Let, out=OUTS, value=JSON_VALUES),
     st.builds(nodes.ScopeBegin, out=OUTS),
     st.builds(nodes.ScopeEnd, out=OUTS),
+    st.builds(nodes.Pin, name=TEXTS, ttl_s=st.none() | FLOATS),
 )
 LINES = st.integers(0, 999)
 

@@ -619,6 +619,42 @@ def nested_role(s):
             s += "b"
 
 
+@function
+def pinned(s, name, seconds):
+    with s.user():
+        s += "These rules hold for every question that is asked here"
+        s.pin(name, ttl_s=seconds)
+        s += ", today and tomorrow."
+    s.pin("whole")
+    if seconds > 1:
+        s.pin(ttl_s=seconds, name=f"{name}-again")
+    with s.assistant():
+        s += gen("answer", max_tokens=8)
+    forks = s.fork(2)
+    for i, fork in enumerate(forks):
+        fork += f" {i}" + gen("more", max_tokens=4)
+        fork.pin(f"branch-{i}", 60)
+    forks.join()
+
+
+@function
+def pinned_under(s, name):
+    s += "Some text" + gen("answer", max_tokens=4)
+    s.pin(name)
+
+
+@function
+def pinned_for_no_time(s):
+    s += "Some text"
+    s.pin("short", ttl_s=0)
+
+
+@function
+def pinned_too_early(s):
+    s.pin("nothing")
+    s += "Some text"
+
+
 Case = tuple[Any, dict[str, Any]]
 
 CASES: list[Case] = [
@@ -626,6 +662,8 @@ CASES: list[Case] = [
     (plain, {"country": "Peru"}),
     (formatted, {"a": 2, "b": 3}),
     (literal_only, {}),
+    (pinned, {"name": "rules", "seconds": 600}),
+    (pinned, {"name": "rules", "seconds": 0.5}),
     (roles, {"question": "What is the capital of Italy?"}),
     (role_blocks, {"question": "What is the capital of Italy?"}),
     (role_calls, {"question": "What is the capital of Norway?"}),
@@ -703,6 +741,11 @@ CASES: list[Case] = [
 FAILING: list[Case] = [
     (unbound, {}),
     (divides, {"number": 0}),
+    (pinned_under, {"name": ""}),
+    (pinned_under, {"name": "~1"}),
+    (pinned_under, {"name": 3}),
+    (pinned_for_no_time, {}),
+    (pinned_too_early, {}),
     (appends_number, {"number": 5}),
     (bad_key, {"table": {"a": "b"}}),
     (asserts, {"number": 0}),
