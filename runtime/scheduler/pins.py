@@ -31,7 +31,9 @@ def drop(cache: RadixCache, message: Drop) -> None:
 
 def pin(cache: RadixCache, message: Pin) -> Answer:
     """Pin for a user."""
-    if len(cache.pins()) >= MAX_PINS:
+    own = (message.name, message.namespace)  # one of that name is replaced
+    others = [info for info in cache.pins() if (info.name, info.namespace.tenant) != own]
+    if len(others) >= MAX_PINS:
         error = f"{MAX_PINS} prefixes are pinned already; unpin some"
         return Answer(call=message.call, done=False, error=error)
     try:

@@ -70,6 +70,8 @@ def test_messages_can_be_pinned(server: Server) -> None:
         ({"text": "a"}, "missing required field `name`"),
         ({"name": "x", "text": ""}, "the prompt is empty"),
         ({"name": "x", "text": "a b c", "ttl_s": -1}, "ttl_s"),
+        ({"name": "~1", "text": "a b c"}, "begins without ~"),
+        ({"name": "", "text": "a b c"}, "begins without ~"),
     ],
 )
 def test_a_bad_pin_is_refused(server: Server, body: dict[str, Any], message: str) -> None:
