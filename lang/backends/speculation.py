@@ -108,6 +108,10 @@ class Speculation:
         self._guesses.update(dict.fromkeys(branches, guess))
         return branches
 
+    async def hold(self, sequence: SequenceId) -> None:
+        """See `Backend`."""
+        await self._backend.hold(sequence)
+
     async def release(self, sequence: SequenceId) -> None:
         """See `Backend`."""
         self._guesses.pop(sequence, None)
