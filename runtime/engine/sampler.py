@@ -148,10 +148,10 @@ class Sampler:
         Returns:
             [B] i64; `FAILED` where a row holds NaN or inf, or nothing that is allowed.
         """
-        if self._native is not None and logits.device.type == "cpu":
-            return self._native(logits, drawing)
         if drawing.greedy.all():
             return _likeliest(logits)
+        if self._native is not None and logits.device.type == "cpu":
+            return self._native(logits, drawing)
         if not drawing.greedy.any():
             return _drawn(logits, drawing)
         tokens = np.empty(len(drawing.greedy), dtype=np.int64)

@@ -132,6 +132,24 @@ def test_the_kernel_draws_every_kept_token_and_no_other(
 
 
 @needs_compiler
+def test_noise_is_that_of_torch_from_the_rarest_to_the_commonest(kernel: NativeDraw) -> None:
+    """A token with the same score as another, and 2e-5 more or less, wins or loses against it."""
+    vocab, margin = 20_000, 2e-5
+    drawing = same_drawing(1, -1, 1.0, 0.0)
+    keys = arithmetic.noise_keys(drawing.seed, drawing.position)
+    noise = arithmetic.gumbel_noise(keys, vocab, CPU)[0].double()
+    order = noise.argsort()
+    other = int(order[vocab // 2])
+    for token in order[[*range(20), *range(100, vocab, 997), *range(-20, 0)]].tolist():
+        for more in (margin, -margin):
+            logits = torch.full((1, vocab), -torch.inf)
+            logits[0, token] = 0
+            logits[0, other] = float(noise[token] - noise[other]) - more
+            if token != other:
+                assert kernel(logits, drawing) == [token if more > 0 else other]
+
+
+@needs_compiler
 def test_tokens_of_a_row_are_the_same_alone_and_in_any_batch(kernel: NativeDraw) -> None:
     rng = np.random.default_rng(1)
     logits, drawing = random_logits(rng, 40, 4099), random_drawing(rng, 40, 4099)
