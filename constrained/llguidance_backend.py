@@ -38,9 +38,9 @@ from .vocab import Vocabulary
 __all__ = ["Compiler"]
 
 MAX_LEXER_STATES = 50_000  # of one grammar, at 1 to 2 KB
-LAYOUT = {
-    "item_separator": ",",
-    "key_separator": ":",
+LAYOUT = {  # the separators are patterns; see `ebnf.COMMA`
+    "item_separator": ", ?",
+    "key_separator": ": ?",
     "whitespace_flexible": False,
     # No \\u: with it the key "a" of an open object can be spelled "\\u0061", past its schema.
     "json_allowed_escapes": 'nrbtf\\"',

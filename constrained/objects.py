@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .ebnf import EMPTY, Rules, alternation, literal, repeated
+from .ebnf import COLON, COMMA, EMPTY, Rules, alternation, literal, repeated
 from .strings import json_text
 
 __all__ = ["Member", "Members", "object_of"]
@@ -27,7 +27,7 @@ class Member:
     @property
     def expression(self) -> str:
         """The member as it is written."""
-        return f"({literal(json_text(self.key) + ':')} {self.value})"
+        return f"({literal(json_text(self.key))} {COLON} {self.value})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class _Object:
         if index == len(self._members.declared):
             return self._end(count)
         member = self._members.declared[index]
-        comma = literal(",") + " " if count else ""
+        comma = COMMA + " " if count else ""
         options = []
         if (rest := self._tail(index + 1, count + 1)) is not None:
             options.append(f"({comma}{member.expression} {rest})")
@@ -93,7 +93,7 @@ class _Object:
         most = None if high is None else high - count
         if other is None or most == 0:
             return EMPTY if least == 0 else None
-        more = f"({literal(',')} {other})"
+        more = f"({COMMA} {other})"
         if count:
             return repeated(more, least, most)
         tail = repeated(more, max(least - 1, 0), None if most is None else most - 1)

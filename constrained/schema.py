@@ -5,8 +5,9 @@ never drop: measured on 0.2.8, `required` without `properties`, `pattern` with `
 without `type`, `allOf` of two, `multipleOf` with one bound; and it writes control characters raw
 into bounded strings.
 
-The layout is compact, and strings and numbers have one spelling (`strings.py`, `numbers.py`); a
-string bounded past 128 characters, or by a counted set of a pattern, holds no escapes.
+The layout is compact (a space may follow a comma or a colon), and strings and numbers have one
+spelling (`strings.py`, `numbers.py`); a string bounded past 128 characters, or by a counted set of
+a pattern, holds no escapes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from .ebnf import EMPTY, Rules, alternation, literal, repeated
+from .ebnf import COLON, COMMA, EMPTY, Rules, alternation, literal, repeated
 from .errors import GrammarError, LimitError, UnsatisfiableError, UnsupportedError
 from .keywords import KIND, TYPES, is_a, same
 from .normal.form import Core
@@ -180,14 +181,14 @@ class _Lowering:
         left = None if high is None else high - count
         tail = EMPTY
         if left != 0:
-            comma = f"({literal(',')} {more})"
+            comma = f"({COMMA} {more})"
             if not items:
                 others = repeated(comma, max(low - 1, 0), None if left is None else left - 1)
                 some = f"({more} {others})"
                 return some if low else alternation([EMPTY, some])
             tail = repeated(comma, max(low - count, 0), left)
         for index in range(count - 1, -1, -1):
-            comma = literal(",") + " " if index else ""
+            comma = COMMA + " " if index else ""
             tail = self._rules.add(f"({comma}{items[index]} {tail})")
             if index >= low:
                 tail = alternation([EMPTY, tail])
@@ -226,18 +227,18 @@ class _Lowering:
             ((pattern, inner),) = patterns.items()
             if inner is False:
                 return None
-            return f"({self._string({'pattern': pattern})} {literal(':')} {self._value(inner)})"
+            return f"({self._string({'pattern': pattern})} {COLON} {self._value(inner)})"
         if extra is False:
             return None
         key = self._strings.all_but(taken) if taken else self._strings.of_length(0, None)
-        return f"({key} {literal(':')} {self._value(extra)})"
+        return f"({key} {COLON} {self._value(extra)})"
 
     def _anything(self) -> str:
         """Return the rule for any JSON value."""
         if self._any is None:
             self._any = self._rules.reserve()
             string = self._rules.add(self._strings.of_length(0, None))
-            member = f"({string} {literal(':')} {self._any})"
+            member = f"({string} {COLON} {self._any})"
             object_ = object_of(Members((), member), self._rules)
             array = f"({literal('[')} {self._elements((), self._any, 0, None)} {literal(']')})"
             words = [literal(word) for word in ("null", "true", "false")]

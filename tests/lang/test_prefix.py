@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -221,7 +222,11 @@ def test_verbose_programs_print_their_text(config: Any, capsys: pytest.CaptureFi
     for compiled in (True, False):
         state = few_shot.run("e\n", "q", backend=rl.ScriptedBackend(["x"]), compiled=compiled)
         state.strand.done.result()
-        assert capsys.readouterr().out == "Answer in a word.\ne\nQ: q\nA:x\n"
+        printed, deadline = "", time.monotonic() + 10
+        while not printed and time.monotonic() < deadline:  # on another thread, when it has ended
+            time.sleep(0.01)
+            printed = capsys.readouterr().out
+        assert printed == "Answer in a word.\ne\nQ: q\nA:x\n"
     config.verbosity = 1
     few_shot.run("e", "q", backend=rl.ScriptedBackend(["x"])).strand.done.result()
     assert capsys.readouterr().out == ""
