@@ -104,7 +104,9 @@ class Effects(Reads):
                 self._select(statement, unknown, step, state, env)
             case Let(out=out, value=value):
                 self._bind_variable(state, out, id(step), "assignment", Known((value,)), ANY, env)
-            case ScopeBegin() | ScopeEnd() | Pin():
+            case Pin():
+                state.tape = state.tape.pinned(state.tape.prompt(self.counter))
+            case ScopeBegin() | ScopeEnd():
                 pass
             case _:  # what is no text: how many tokens it has is the model's affair
                 self._append(state, (ANY,))

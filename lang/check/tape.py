@@ -106,6 +106,13 @@ class Tape:
         stored = Range(max(0, after.least - 1), after.most)
         return replace(self, length=after, pending=(), stored=stored, **_COMPUTED)
 
+    def pinned(self, prompt: Range) -> Tape:
+        """What there is so far is computed, where there is a cache."""
+        least, most = self.stored.least, prompt.most
+        if most is not None and self.stored.most is not None:
+            return replace(self, stored=Range(least, max(most, self.stored.most)))
+        return replace(self, stored=Range(least, None))
+
     def forked(self, prompt: Range) -> Tape:
         """A branch begins with this; siblings may compute what it has in common with them."""
         return replace(self, stored=Range(max(self.stored.least, prompt.least - LOOSE), None))

@@ -21,10 +21,10 @@ from typing import TypeAlias
 from ...radix_cache import RadixCache
 from .job import Job
 
-MATCHES_A_PASS = 32  # look-ups of a few microseconds each
+MATCHES_A_PASS = 128  # look-ups of a few microseconds each
 SORT_SHARE = 20  # a sort's time may be one part in so many; 1 µs a job is what it takes
 SORT_S_A_JOB = 1e-6
-TOKENS_A_SECOND = 1_000  # matched or unmatched tokens that a second of waiting outweighs
+TOKENS_A_SECOND = 100  # matched or unmatched tokens that a second of waiting outweighs
 SECONDS_A_PRIORITY = 10.0  # of waiting that outweigh one step of priority
 
 
