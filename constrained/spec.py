@@ -59,7 +59,11 @@ class GrammarSpec(msgspec.Struct, frozen=True):
 
     @classmethod
     def json_schema(
-        cls, schema: Mapping[str, Any] | bool | str | type, *, mode: Mode = "strict"
+        cls,
+        schema: Mapping[str, Any] | bool | str | type,
+        *,
+        mode: Mode = "strict",
+        only_named: bool = False,
     ) -> Self:
         """A JSON document valid under `schema`, without white space; docs/structured-output.md.
 
@@ -70,6 +74,9 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                 of a type have its fields and no others, unless the type says otherwise.
             mode: "strict" refuses what the mask cannot enforce; "best_effort" leaves it to
                 `Grammar.check`, where that can tell.
+            only_named: an object that names its properties, and says nothing of others, has no
+                others: models write better records for it, and every one is valid. Schemas that
+                combine others (`allOf`, `oneOf`, `not`, `if` ...) are left as they are.
         """
         if schema == ANY_JSON:
             return cls.json_object()
@@ -81,7 +88,13 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                 raise MalformedError(
                     f"the schema is not JSON: {error}", kind="json_schema"
                 ) from error
-        return cls("json_schema", schema, mode).checked()
+        spec = cls("json_schema", schema, mode).checked()
+        if only_named:
+            document = json.loads(spec.source)
+            if not _combines(document):
+                closed = json.dumps(_closed(document), ensure_ascii=False)
+                return cls("json_schema", closed, mode)
+        return spec
 
     @classmethod
     def json_object(cls) -> Self:
@@ -230,6 +243,21 @@ def _describe(type_: Any) -> Any:
             kind="json_schema",
             hint="Give a dict, JSON text, a pydantic model, a dataclass or a TypedDict.",
         ) from error
+
+
+# With these a part of a schema is judged together with others, so that closing it says more.
+_COMBINING = frozenset(
+    {"allOf", "oneOf", "not", "if", "dependentSchemas", "dependencies", "unevaluatedProperties"}
+    | {"propertyNames", "minProperties", "extends", "disallow"}
+)
+)
+
+
+def _combines(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        merges = "$ref" in schema and "properties" in schema
+        return merges or not _COMBINING.isdisjoint(schema) or any(map(_combines, schema.values()))
+    return isinstance(schema, list) and any(map(_combines, schema))
 
 
 def _closed(schema: Any) -> Any:

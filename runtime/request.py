@@ -66,7 +66,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         if self.ebnf is not None:
             return GrammarSpec.ebnf(self.ebnf)
         if self.json_schema is not None:
-            return GrammarSpec.json_schema(self.json_schema)
+            return GrammarSpec.json_schema(self.json_schema, only_named=True)
         if self.choices is not None:
             return GrammarSpec.choices(self.choices)
         return None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -102,3 +103,16 @@ def test_nesting_is_counted_outside_strings_alone() -> None:
     assert GrammarSpec.json_schema(deep).kind == "json_schema"
     with pytest.raises(LimitError):
         GrammarSpec.json_schema({"items": deep})
+
+
+def test_objects_that_name_their_properties_can_be_closed() -> None:
+    named = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    source = GrammarSpec.json_schema(named, only_named=True).source
+    assert json.loads(source) == {**named, "additionalProperties": False}
+    for schema in (
+        {**named, "additionalProperties": True},
+        {"allOf": [named, {"type": "object", "properties": {"b": True}}]},
+        {"type": "object"},
+        True,
+    ):
+        assert json.loads(GrammarSpec.json_schema(schema, only_named=True).source) == schema
