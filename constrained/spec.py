@@ -250,7 +250,6 @@ _COMBINING = frozenset(
     {"allOf", "oneOf", "not", "if", "dependentSchemas", "dependencies", "unevaluatedProperties"}
     | {"propertyNames", "minProperties", "extends", "disallow"}
 )
-)
 
 
 def _combines(schema: Any) -> bool:
