@@ -19,7 +19,7 @@ from ..models.decoder import Decoder, DecoderSpec
 from ..models.native import NativeDecoder, is_supported
 from ..models.registry import find_family
 from ..models.settings import Settings
-from ..models.weights import load_weights
+from ..models.weights import Target, load_weights
 from .inputs import Decodes, Inputs, Row
 from .memory import pool_slots
 from .sampler import Sampler
@@ -103,7 +103,10 @@ class Runner:
         device = _device(config.device)
         dtype = _dtype(config.dtype, settings, spec, device)
         model = Decoder(spec, dtype, device)
-        targets = {family.tensor_name(name): part for name, part in model.parameters().items()}
+        targets = {
+            family.tensor_name(name): Target.whole(part)
+            for name, part in model.parameters().items()
+        }
         load_weights(folder, targets, family.ignored)
         layers, sizes = spec.layers, (spec.kv_heads, spec.head_dim, dtype)
         pool = KVPool(layers, pool_slots(spec, cache, dtype, device), *sizes, device)

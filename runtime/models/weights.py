@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
 
@@ -23,8 +24,21 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a checkpoint's tensor goes."""
+
+    view: Tensor  # what it is copied into: any strides, and any dtype and device
+    shape: tuple[int, ...]  # of the checkpoint's tensor; the view may split its dimensions
+
+    @classmethod
+    def whole(cls, tensor: Tensor) -> Target:
+        """Return the target for a tensor that the checkpoint lays out as we do."""
+        return cls(tensor, tuple(tensor.shape))
+
+
 def load_weights(
-    folder: Path, targets: Mapping[str, Tensor], ignored: tuple[str, ...] = ()
+    folder: Path, targets: Mapping[str, Target], ignored: tuple[str, ...] = ()
 ) -> None:
     """Fill every target with the checkpoint's tensor of that name.
 
@@ -32,7 +46,7 @@ def load_weights(
 
     Args:
         folder: holds `model.safetensors`, or shards and `model.safetensors.index.json`.
-        targets: checkpoint name → where it goes; its dtype and device may differ from the file's.
+        targets: checkpoint name → where it goes.
         ignored: ends of names that the checkpoint may hold beyond the targets.
 
     Raises:
@@ -82,13 +96,13 @@ def _check_names(
             raise ModelLoadError(f"the checkpoint {folder} {what} {listed}")
 
 
-def _copy(path: Path, targets: Mapping[str, Tensor], progress: tqdm[Never]) -> None:
+def _copy(path: Path, targets: Mapping[str, Target], progress: tqdm[Never]) -> None:
     name = ""
     try:
         with safe_open(path, framework="pt") as file:
             for name, target in targets.items():
                 tensor = file.get_tensor(name)
-                if tensor.shape != target.shape:
+                if tuple(tensor.shape) != target.shape:
                     raise ModelLoadError(
                         f"{path}: {name} has shape {list(tensor.shape)}, "
                         f"the model's settings need {list(target.shape)}"
@@ -96,7 +110,7 @@ def _copy(path: Path, targets: Mapping[str, Tensor], progress: tqdm[Never]) -> N
                 if not tensor.is_floating_point():
                     raise ModelLoadError(f"{path}: {name} holds {tensor.dtype}, not a float type")
                 with torch.inference_mode():
-                    target.copy_(tensor)
+                    target.view.copy_(tensor.view(target.view.shape))
                 progress.update()
     except (OSError, SafetensorError) as error:
         raise ModelLoadError(f"cannot read {name or 'anything'} from {path}: {error}") from error

@@ -9,13 +9,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from radixlm.runtime.errors import ModelLoadError
-from radixlm.runtime.models.weights import INDEX, SINGLE, load_weights
+from radixlm.runtime.models.weights import INDEX, SINGLE, Target, load_weights
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.arange(4.0)}
 
 
-def targets() -> dict[str, Tensor]:
-    return {"a": torch.zeros(2, 3), "b": torch.zeros(4)}
+def targets() -> dict[str, Target]:
+    return {"a": Target.whole(torch.zeros(2, 3)), "b": Target.whole(torch.zeros(4))}
 
 
 def write_shards(folder: Path) -> None:
@@ -33,15 +33,24 @@ def test_every_target_is_filled(sharded: bool, tmp_path: Path) -> None:
         save_file(TENSORS, tmp_path / SINGLE)
     filled = targets()
     load_weights(tmp_path, filled)
-    assert all(torch.equal(filled[name], TENSORS[name]) for name in TENSORS)
+    assert all(torch.equal(filled[name].view, TENSORS[name]) for name in TENSORS)
 
 
 def test_tensors_are_cast_and_laid_out_as_their_target(tmp_path: Path) -> None:
     save_file(TENSORS, tmp_path / SINGLE)
     fused = torch.zeros(3, 5, dtype=torch.bfloat16).t()
-    load_weights(tmp_path, {"a": fused[1:3], "b": torch.zeros(4)})
+    load_weights(tmp_path, targets() | {"a": Target.whole(fused[1:3])})
     assert fused[1:3].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert not fused[[0, 3, 4]].any()
+
+
+def test_a_target_may_split_and_turn_what_the_checkpoint_holds(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / SINGLE)
+    turned, pairs = torch.zeros(3, 2), torch.zeros(2, 2)
+    places = {"a": Target(turned.t(), (2, 3)), "b": Target(pairs.t(), (4,))}
+    load_weights(tmp_path, places)
+    assert turned.tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert pairs.tolist() == [[0, 2], [1, 3]]
 
 
 def test_names_that_a_family_ignores_may_be_there(tmp_path: Path) -> None:
