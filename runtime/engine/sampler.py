@@ -107,7 +107,7 @@ class Sampler:
         rows: Sequence[SampleRow],
         *,
         mask: Tensor | None = None,
-        mask_rows: Sequence[int] | None = None,
+        pairs: NDArray[np.int32] | None = None,
         logprobs: bool = False,
         top: int = 0,
     ) -> Sampled:
@@ -116,8 +116,8 @@ class Sampler:
         Args:
             logits: [B, vocab] f32; not changed.
             rows: [B].
-            mask: [constrained, ceil(vocab / 32)] i32 on any device, as `apply_bitmask` has it.
-            mask_rows: [constrained] the rows that it constrains; None: all, in order.
+            mask: [masks, ceil(vocab / 32)] i32 on any device, as `apply_bitmask` has it.
+            pairs: [constrained, 2] a row beside its row of the mask; None: all, in order.
             logprobs: whether the chosen tokens' log-probabilities are wanted.
             top: how many of the likeliest tokens' log-probabilities are wanted.
 
@@ -127,7 +127,7 @@ class Sampler:
         edited = _edited(logits, rows)
         if mask is not None:
             edited = logits.clone() if edited is logits else edited
-            _apply_mask(edited, mask.to(logits.device, non_blocking=True), mask_rows)
+            _apply_mask(edited, mask, pairs)
         chosen = self.draw(edited, Drawing.of(rows)).tolist()
         if not (logprobs or top):
             return Sampled(chosen, [], [])
@@ -229,10 +229,7 @@ def _edited(logits: Tensor, rows: Sequence[SampleRow]) -> Tensor:
     return logits
 
 
-def _apply_mask(logits: Tensor, mask: Tensor, rows: Sequence[int] | None) -> None:
-    if rows is None or list(rows) == list(range(len(logits))):
-        apply_bitmask(logits, mask)
-        return
-    picked = logits[list(rows)]
-    apply_bitmask(picked, mask)
-    logits[list(rows)] = picked
+def _apply_mask(logits: Tensor, mask: Tensor, pairs: NDArray[np.int32] | None) -> None:
+    device = logits.device
+    held = None if pairs is None else torch.from_numpy(pairs).to(device, non_blocking=True)
+    apply_bitmask(logits, mask.to(device, non_blocking=True), held)

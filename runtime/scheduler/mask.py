@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...constrained.bitmask import allocate_bitmask
@@ -13,23 +15,40 @@ from .job import Job
 logger = logging.getLogger(__name__)
 
 
-def fill_mask(jobs: Sequence[Job], vocab_size: int) -> tuple[Tensor, list[int]] | None:
+def fill_mask(jobs: Sequence[Job], vocab_size: int) -> tuple[Tensor, NDArray[np.int32]] | None:
     """Fill the bitmask of the constrained jobs among `jobs`.
 
+    Jobs that have generated the same tokens under the same grammar share a row, which is filled
+    once: the samples of one prompt at their beginning, equal prompts under greedy.
+
     Returns:
-        The mask, [constrained, ceil(vocab / 32)] i32 on the host, and the index in `jobs` of each
-        of its rows; None when no job is constrained.
+        The mask, [masks, ceil(vocab / 32)] i32 on the host, and [constrained, 2] the index in
+        `jobs` of each constrained job beside its row of the mask; None when none is constrained.
     """
-    constrained = [
-        (index, job.matcher) for index, job in enumerate(jobs) if job.matcher is not None
-    ]
-    if not constrained:
+    filling: list[Job] = []  # of each row of the mask, the job whose matcher fills it
+    rows: dict[tuple[int, bytes], int] = {}
+    pairs: list[tuple[int, int]] = []
+    for index, job in enumerate(jobs):
+        if job.matcher is None:
+            continue
+        row = rows.setdefault(_state(job), len(filling))
+        if row == len(filling):
+            filling.append(job)
+        pairs.append((index, row))
+    if not pairs:
         return None
-    mask = allocate_bitmask(len(constrained), vocab_size)
-    for row, (_, matcher) in enumerate(constrained):
+    mask = allocate_bitmask(len(filling), vocab_size)
+    for row, job in enumerate(filling):
+        assert job.matcher is not None
         try:
-            matcher.fill(mask, row)
+            job.matcher.fill(mask, row)
         except Exception:  # a bug of the back end's; the neighbours in the batch go on
             logger.exception("a grammar's mask could not be filled")
             mask[row] = 0  # nothing is allowed, so that the sampler fails this row alone
-    return mask, [index for index, _ in constrained]
+    return mask, np.array(pairs, dtype=np.int32)
+
+
+def _state(job: Job) -> tuple[int, bytes]:
+    """Equal for jobs whose matchers allow the same tokens now."""
+    assert job.grammar is not None
+    return id(job.grammar.result()), job.tokens[job.prompt : job.count].tobytes()

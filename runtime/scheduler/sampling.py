@@ -32,7 +32,7 @@ def sample(runner: Runner, jobs: Sequence[Job], logits: Tensor, rows: Sequence[i
         chosen,
         [_sample_row(job) for job in jobs],
         mask=None if mask is None else mask[0],
-        mask_rows=None if mask is None else mask[1],
+        pairs=None if mask is None else mask[1],
     )
     tokens = [int(token) for token in sampled.tokens]
     for index, job in enumerate(jobs):

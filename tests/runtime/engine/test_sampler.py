@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from radixlm.runtime.engine.sampler import FAILED, Sampler, SampleRow
@@ -37,6 +38,11 @@ def packed(allowed: list[list[int]], vocab: int = 40) -> Tensor:
     for index, tokens in enumerate(allowed):
         mask[index, tokens] = 1
     return torch.from_numpy(np.packbits(mask, axis=-1, bitorder="little").view(np.int32))
+
+
+def pairs(*held: tuple[int, int]) -> NDArray[np.int32]:
+    """A row beside its row of the mask, for each."""
+    return np.array(held, dtype=np.int32)
 
 
 def test_greedy_rows_take_the_likeliest_token(sampler: Sampler) -> None:
@@ -93,24 +99,29 @@ def test_penalties_push_repeated_tokens_down(
 def test_the_mask_binds_its_rows_alone(sampler: Sampler) -> None:
     logits = random_logits(3)
     mask = packed([[4, 33]])
-    tokens = sampler.sample(logits, [greedy(), greedy(), greedy()], mask=mask, mask_rows=[1]).tokens
+    tokens = sampler.sample(
+        logits, [greedy(), greedy(), greedy()], mask=mask, pairs=pairs((1, 0))
+    ).tokens
     best = logits.argmax(-1).tolist()
     assert tokens == [best[0], 4 if logits[1, 4] > logits[1, 33] else 33, best[2]]
 
 
-@pytest.mark.parametrize("mask_rows", [None, [0, 1]])
+@pytest.mark.parametrize("held", [None, [(0, 0), (1, 1)]])
 def test_a_mask_for_every_row_binds_sampled_and_greedy_rows(
-    sampler: Sampler, mask_rows: list[int] | None
+    sampler: Sampler, held: list[tuple[int, int]] | None
 ) -> None:
     mask = packed([[7], [39]])
     rows = [row(seed=1), greedy()]
-    sampled = sampler.sample(random_logits(2), rows, mask=mask, mask_rows=mask_rows)
+    own = None if held is None else pairs(*held)
+    sampled = sampler.sample(random_logits(2), rows, mask=mask, pairs=own)
     assert sampled.tokens == [7, 39]
 
 
 def test_a_mask_in_another_order_still_meets_its_rows(sampler: Sampler) -> None:
     mask = packed([[7], [39]])
-    sampled = sampler.sample(random_logits(2), [greedy(), row()], mask=mask, mask_rows=[1, 0])
+    sampled = sampler.sample(
+        random_logits(2), [greedy(), row()], mask=mask, pairs=pairs((1, 0), (0, 1))
+    )
     assert sampled.tokens == [39, 7]
 
 
@@ -130,7 +141,9 @@ def test_a_row_with_unusable_logits_fails_alone(
 
 def test_a_row_with_nothing_allowed_fails_alone(sampler: Sampler) -> None:
     logits = random_logits(2)
-    tokens = sampler.sample(logits, [row(), greedy()], mask=packed([[]]), mask_rows=[0]).tokens
+    tokens = sampler.sample(
+        logits, [row(), greedy()], mask=packed([[]]), pairs=pairs((0, 0))
+    ).tokens
     assert tokens == [FAILED, int(logits[1].argmax())]
 
 
