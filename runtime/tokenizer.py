@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..ir.roles import PLAIN, RoleFormat
 from .config import ModelConfig
 from .errors import InvalidRequestError, ModelLoadError
+from .template import TemplateFailure, renderer
 
 if TYPE_CHECKING:
     from ..constrained.compiler import GrammarCompiler
@@ -21,6 +23,11 @@ MAX_CACHED_GRAMMARS = 256
 # Stand-ins for the content of turns when a chat template is taken apart. Two adjacent turns show
 # what stands between contents; no template changes plain words like these.
 _FIRST, _SECOND, _THIRD = "Alphacontent", "Betacontent", "Gammacontent"
+# What a request says elsewhere than among a template's variables.
+_OWN_VARIABLES = frozenset({"messages", "tools", "add_generation_prompt"})
+# What stands before a text in the middle of a sequence while that is tokenised: no vocabulary has
+# a token of it and something else.
+_BEFORE = "\x01"
 
 
 # The lazy module of transformers cannot be imported from by two threads at once ("cannot import
@@ -51,6 +58,52 @@ class Tokenizer:
             ) from error
         return ids
 
+    def encode_literal(self, text: str, *, opens: bool) -> list[int]:
+        """Return the ids of a literal text of a program.
+
+        The text that opens a sequence is encoded as any is, but for a talk in the chat template's
+        form: that has a BOS if the template writes one, whatever the tokenizer adds to texts
+        (Phi-3's adds one that its template lacks). A text behind other ids gets neither a BOS nor
+        the space that SentencePiece puts at the beginning of a text.
+        """
+        if opens:
+            is_talk = text.startswith(self._openings_without_bos)
+            return self.encode(text, add_special_tokens=not is_talk)
+        if not self.adds_space:
+            return self.encode(text, add_special_tokens=False)
+        before = self.encode(_BEFORE, add_special_tokens=False)
+        return self.encode(_BEFORE + text, add_special_tokens=False)[len(before) :]
+
+    @cached_property
+    def adds_space(self) -> bool:
+        """Whether a text's beginning is encoded as if a space stood before it, and decoded without.
+
+        So it is for SentencePiece's vocabularies, as Llama 2's.
+        """
+        first = self.encode("a", add_special_tokens=False)
+        before = self.encode(_BEFORE, add_special_tokens=False)
+        both = self.encode(_BEFORE + "a", add_special_tokens=False)
+        return both[: len(before)] == before and both[len(before) :] != first
+
+    @cached_property
+    def _openings_without_bos(self) -> tuple[str, ...]:
+        """What talks begin with that must not get the BOS which the tokenizer adds to texts."""
+        roles, bos = self.role_format(), self._tokenizer.bos_token
+        if roles is PLAIN or bos is None or not self._adds_bos:
+            return ()
+        if self._write([{"role": "user", "content": _FIRST}]).startswith(bos):
+            return ()
+        openings = (roles.preamble, *(prefix for prefix, _ in roles.parts.values()))
+        return tuple(opening for opening in openings if opening)
+
+    @cached_property
+    def _adds_bos(self) -> bool:
+        return self.encode("")[:1] == [self._tokenizer.bos_token_id]
+
+    def is_opening(self, ids: Sequence[int]) -> bool:
+        """Whether `ids` hold no text yet that others could follow."""
+        return not ids or list(ids) == [self._tokenizer.bos_token_id]
+
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Return the text of `ids`; bytes that are not yet a character become U+FFFD."""
         text: str = self._tokenizer.decode(
@@ -58,9 +111,24 @@ class Tokenizer:
         )
         return text
 
+    def decode_after(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Return the text that `ids` add to a text before them, which ends in a whole character."""
+        if not ids:
+            return ""
+        before, length = self._before
+        return self.decode([*before, *ids], skip_special_tokens=skip_special_tokens)[length:]
+
+    @cached_property
+    def _before(self) -> tuple[list[int], int]:
+        """Ids that others are decoded behind, where that matters, and the length of their text."""
+        ids = self.encode("a", add_special_tokens=False)
+        alone = "".join(self.decode([token]) for token in (*ids, *ids))
+        text = self.decode(ids)
+        return ([], 0) if self.decode([*ids, *ids]) == alone else (ids, len(text))
+
     def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """Return the text of each id on its own."""
-        return [self.decode([token], skip_special_tokens=False) for token in ids]
+        """Return the text of each id on its own, as it is behind others."""
+        return [self.decode_after([token], skip_special_tokens=False) for token in ids]
 
     def render(
         self,
@@ -79,20 +147,52 @@ class Tokenizer:
         if not self.has_chat_template:
             text = render_plain(messages, PLAIN, add_generation_prompt=add_generation_prompt)
             return self.encode(text)
+        if taken := sorted(_OWN_VARIABLES.intersection(variables or ())):
+            raise InvalidRequestError(f"a chat template's {', '.join(taken)} cannot be set")
         try:
-            text = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tools=None if tools is None else [dict(tool) for tool in tools],
-                tokenize=False,
+            text = self._write(
+                messages,
+                tools=tools,
                 add_generation_prompt=add_generation_prompt and not continue_final_message,
-                continue_final_message=continue_final_message,
-                **(variables or {}),
+                is_continued=continue_final_message,
+                variables=variables or {},
             )
-        except Exception as error:  # whatever a template raises, it is about these messages
+        except TemplateFailure as error:
             raise InvalidRequestError(
                 f"the chat template refuses these messages: {error}"
             ) from error
         return self.encode(text, add_special_tokens=False)
+
+    def _write(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = False,
+        is_continued: bool = False,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Return the text of a conversation as `transformers` has the template write it.
+
+        Raises:
+            TemplateFailure: it does not.
+        """
+        try:  # a checkpoint may have several, of which one is for tools
+            template = self._tokenizer.get_chat_template(None, tools)
+        except ValueError as error:
+            raise TemplateFailure(str(error)) from error
+        return renderer.render(
+            template,
+            {
+                **self._tokenizer.special_tokens_map,
+                "documents": None,
+                **(variables or {}),
+                "messages": messages,
+                "tools": tools,
+                "add_generation_prompt": add_generation_prompt,
+            },
+            is_continued=is_continued,
+        )
 
     def role_format(self) -> RoleFormat:
         """How single turns are written, taken from the chat template by rendering probes."""
@@ -103,7 +203,7 @@ class Tokenizer:
     def _probe(self) -> RoleFormat:
         try:
             return self._take_apart()
-        except Exception:  # a template with rules of its own: turns are then written plainly
+        except (TemplateFailure, ValueError):  # rules of its own: turns are then written plainly
             return PLAIN
 
     def _take_apart(self) -> RoleFormat:
@@ -129,7 +229,7 @@ class Tokenizer:
         for role in ("system", "tool"):
             try:
                 [before, middle, _] = self._around((role, _FIRST), ("user", _SECOND))
-            except Exception:  # this template has no such role
+            except (TemplateFailure, ValueError):  # this template has no such role
                 continue
             before = before.removeprefix(opening if role == "tool" else bos)
             parts[role] = (before, middle.removesuffix(user_prefix))
@@ -138,14 +238,14 @@ class Tokenizer:
         if prefix and preamble.startswith(prefix) and preamble.endswith(suffix):
             default_system = preamble.removeprefix(prefix).removesuffix(suffix)
             preamble = ""
-        if self.encode("")[:1] != [self._tokenizer.bos_token_id]:  # else the tokenizer adds it
+        if not self._adds_bos:
             preamble = bos + preamble
         return RoleFormat(parts=parts, default_system=default_system, preamble=preamble)
 
     def _around(self, *turns: tuple[str, str]) -> list[str]:
         """Render turns; return what is before, between and behind their contents."""
         messages = [{"role": role, "content": content} for role, content in turns]
-        rest: str = self._tokenizer.apply_chat_template(messages, tokenize=False)
+        rest = self._write(messages)
         pieces: list[str] = []
         for _, content in turns:
             before, found, rest = rest.partition(content)

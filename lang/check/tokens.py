@@ -17,8 +17,9 @@ EMPTY_RUN = 4_096  # ids without text after which a vocabulary is taken to have 
 class Tokenizer(Protocol):
     """What is asked of a tokenizer; the engine's and transformers' fast ones fit.
 
-    If it has `role_format()`, turns are counted as the model writes them, else plainly. If it has
-    `get_vocab()` or `token_texts(ids)`, least numbers of tokens are exact.
+    If it has `role_format()`, turns are counted as the model writes them, else plainly; if it has
+    `encode_literal(text, opens=...)`, texts are encoded as a program's are. If it has `get_vocab()`
+    or `token_texts(ids)`, least numbers of tokens are exact.
     """
 
     def encode(self, text: str, *, add_special_tokens: bool) -> Sequence[int]:
@@ -95,6 +96,9 @@ class Counter:
     def ids(self, text: str, *, at_start: bool = False) -> Sequence[int]:
         """The ids of a text; only with a tokenizer."""
         assert self.tokenizer is not None
+        tokenizer: Any = self.tokenizer
+        if hasattr(tokenizer, "encode_literal"):
+            return cast("Sequence[int]", tokenizer.encode_literal(text, opens=at_start))
         return self.tokenizer.encode(text, add_special_tokens=at_start)
 
     def count(self, text: str, *, at_start: bool = False) -> int:

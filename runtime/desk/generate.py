@@ -256,9 +256,9 @@ def _prompts(desk: Desk, request: GenerateRequest) -> tuple[list[list[int]], boo
 def encode_segments(desk: Desk, segments: Sequence[str | list[int]]) -> list[int]:
     """Join pieces of a prompt: each string is tokenised on its own, ids stay as they are."""
     tokens: list[int] = []
-    for index, piece in enumerate(segments):
+    for piece in segments:
         if isinstance(piece, str):
-            tokens += desk.tokenizer.encode(piece, add_special_tokens=index == 0)
+            tokens += desk.tokenizer.encode_literal(piece, opens=not tokens)
         else:
             tokens += piece
     return tokens

@@ -150,7 +150,7 @@ class DeskBackend:
         The last token of the pending text may merge with it, so that one is left out, unless it is
         all that there is.
         """
-        pending = self._desk.tokenizer.encode(state.pending, add_special_tokens=not state.ids)
+        pending = self._desk.tokenizer.encode_literal(state.pending, opens=not state.ids)
         return (state.ids + pending[:-1]) or pending
 
     def _keep_cached(self, state: Tokens, tokens: Sequence[int]) -> None:
@@ -172,7 +172,7 @@ class DeskBackend:
 def settle(desk: Desk, state: Tokens) -> None:
     """Tokenise the pending text."""
     if state.pending:
-        state.ids.extend(desk.tokenizer.encode(state.pending, add_special_tokens=not state.ids))
+        state.ids.extend(desk.tokenizer.encode_literal(state.pending, opens=not state.ids))
         state.pending = ""
 
 
@@ -189,9 +189,9 @@ async def score_choices(
         raise InvalidRequestError(
             f"{len(choices)} choices; between 1 and {MAX_CHOICES} are allowed"
         )
-    encode, at_start = desk.tokenizer.encode, not state.ids
-    tails = [encode(state.pending + choice, add_special_tokens=at_start) for choice in choices]
-    pending = encode(state.pending, add_special_tokens=at_start)
+    encode, opens = desk.tokenizer.encode_literal, not state.ids
+    tails = [encode(state.pending + choice, opens=opens) for choice in choices]
+    pending = encode(state.pending, opens=opens)
     common = min(_common(pending, tail) for tail in tails)
     base = len(state.ids) + common
     prompts = [state.ids + tail for tail in tails]

@@ -64,7 +64,9 @@ class Stream:
         self._text_end: int | None = None  # where a stop cut the text
         sampling = self.submit.sampling
         self._detokenizer = Detokenizer(
-            self.tokenizer, skip_special_tokens=sampling.skip_special_tokens
+            self.tokenizer,
+            skip_special_tokens=sampling.skip_special_tokens,
+            follows=not self.tokenizer.is_opening(self.submit.tokens),
         )
         self._stops = Stops(sampling.stop, sampling.stop_regex)
 
