@@ -19,7 +19,7 @@ class KVPool:
 
     Attributes:
         keys: one tensor a layer, [num_slots + 1, num_kv_heads, head_dim] `dtype` on `device`.
-        values: the same.
+        values: the same, or `value_dim` wide.
         num_slots: the scratch slot not counted.
         bytes_per_slot: keys and values of one token in all layers.
     """
@@ -32,14 +32,18 @@ class KVPool:
         head_dim: int,
         dtype: torch.dtype,
         device: torch.device | str,
+        *,
+        value_dim: int | None = None,
     ) -> None:
-        shape = (num_slots + 1, num_kv_heads, head_dim)
-        self.keys: list[Tensor] = [
-            torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)
-        ]
-        self.values: list[Tensor] = [torch.zeros_like(keys) for keys in self.keys]
+        def make(width: int) -> list[Tensor]:
+            shape = (num_slots + 1, num_kv_heads, width)
+            return [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_layers)]
+
+        self.keys, self.values = make(head_dim), make(value_dim or head_dim)
         self.num_slots = num_slots
-        self.bytes_per_slot = bytes_per_slot(num_layers, num_kv_heads, head_dim, dtype)
+        self.bytes_per_slot = bytes_per_slot(
+            num_layers, num_kv_heads, head_dim, dtype, value_dim=value_dim
+        )
 
     @property
     def scratch_slot(self) -> int:
@@ -47,20 +51,28 @@ class KVPool:
         return self.num_slots
 
 
-def bytes_per_slot(num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype) -> int:
-    """Return the bytes that one token's keys and values take in all layers."""
-    return 2 * num_layers * num_kv_heads * head_dim * dtype.itemsize
-
-
-def num_slots_within(
-    budget_bytes: int, num_layers: int, num_kv_heads: int, head_dim: int, dtype: torch.dtype
+def bytes_per_slot(
+    num_layers: int,
+    num_kv_heads: int,
+    head_dim: int,
+    dtype: torch.dtype,
+    *,
+    value_dim: int | None = None,
 ) -> int:
+    """Return the bytes that one token's keys and values take in all layers."""
+    return num_layers * num_kv_heads * (head_dim + (value_dim or head_dim)) * dtype.itemsize
+
+
+def num_slots_within(budget_bytes: int, slot_bytes: int) -> int:
     """Return the `num_slots` of the largest `KVPool` within a budget, its scratch slot paid too.
 
     Below two slots' worth it is 0: no pool fits.
+
+    Args:
+        budget_bytes: what the pool may take.
+        slot_bytes: what a slot takes, see `bytes_per_slot`.
     """
-    slots = budget_bytes // bytes_per_slot(num_layers, num_kv_heads, head_dim, dtype)
-    return max(0, slots - 1)
+    return max(0, budget_bytes // slot_bytes - 1)
 
 
 def carry_out(plan: Sequence[Copy], device: KVPool, host: KVPool) -> None:

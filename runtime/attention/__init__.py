@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import cast
 
 from ...radix_cache.kv import KVPool
 from ..errors import ModelLoadError
-from .base import Attention, Layout
+from .base import Attention, Layout, Rule
 
-__all__ = ["Attention", "Layout", "make_attention"]
+__all__ = ["Attention", "Layout", "Rule", "make_attention"]
 
 BACKENDS = {"plain": (".plain", "PlainAttention")}  # name → module, class
 
 
-def make_attention(name: str, pool: KVPool, scale: float) -> Attention:
+def make_attention(name: str, pool: KVPool, rules: Sequence[Rule]) -> Attention:
     """Build the attention called `name` over `pool`.
 
     Args:
         name: a key of `BACKENDS`; its module is imported only now.
         pool: where keys and values are kept.
-        scale: what scores are multiplied with before the softmax, usually head_dim ** -0.5.
+        rules: how each layer of the pool scores.
 
     Raises:
         ModelLoadError: no attention has that name; the message lists those that are.
@@ -30,4 +30,4 @@ def make_attention(name: str, pool: KVPool, scale: float) -> Attention:
         raise ModelLoadError(f"no attention is named {name!r}; known: {', '.join(BACKENDS)}")
     module, attribute = BACKENDS[name]
     kind = getattr(import_module(module, __name__), attribute)
-    return cast(Callable[[KVPool, float], Attention], kind)(pool, scale)
+    return cast(Callable[[KVPool, Sequence[Rule]], Attention], kind)(pool, rules)

@@ -36,6 +36,15 @@ class Layout:
         return on_device[:total], on_device[total:]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How the queries of one layer score keys: softmax(cap(scale * q k)) over what they see."""
+
+    scale: float  # usually head_dim ** -0.5
+    window: int | None = None  # the last positions that are seen, the own included; None: all
+    softcap: float | None = None  # scores become softcap * tanh(score / softcap)
+
+
 class Attention(Protocol):
     """Causal attention, grouped-query, over keys and values that lie in pool slots.
 
@@ -48,9 +57,18 @@ class Attention(Protocol):
         ...
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> None:
-        """Store the new tokens' keys and values, [T, kv_heads, head_dim] each, in their slots."""
+        """Store the new tokens' keys and values, [T, kv_heads, key_dim or value_dim]."""
         ...
 
-    def attend(self, layer: int, queries: Tensor) -> Tensor:
-        """Return [T, heads, head_dim] for queries of that shape, written positions included."""
+    def attend(self, layer: int, queries: Tensor, sinks: Tensor | None = None) -> Tensor:
+        """Attend by the layer's rule, positions that this pass wrote included.
+
+        Args:
+            layer: whose rule, keys and values.
+            queries: [T, heads, key_dim].
+            sinks: [heads], a score that joins each query's softmax and has no value.
+
+        Returns:
+            [T, heads, value_dim].
+        """
         ...

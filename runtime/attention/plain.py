@@ -3,16 +3,18 @@
 Keys are gathered by slot into a dense tensor and given to `scaled_dot_product_attention`. Rows of
 one new token (decode) go together, padded to the longest of their group; rows of more (prompts)
 go one by one. Grouped-query heads are never repeated in memory: a decode row's query heads of one
-KV head become that head's queries, a prompt's KV heads are expanded with a stride of 0.
+KV head become that head's queries, a prompt's KV heads are expanded with a stride of 0. Layers with
+a window gather what it shows.
 
 Not chosen: SDPA's own `enable_gqa`, which repeats keys and values on a CPU, and two matmuls with a
-softmax, which take twice as long there (batch 8, 512 positions: 320 against 140 µs).
+softmax, which take twice as long there (batch 8, 512 positions: 320 against 140 µs); these serve
+layers with a soft cap or sinks, which SDPA does not have.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from ...radix_cache.kv import KVPool
-from .base import Layout
+from .base import Layout, Rule
 
 SHORT = 64  # positions; decode rows up to here share a group whatever their length
 
@@ -48,92 +50,141 @@ class Prompt:
 class PlainAttention:
     """See `Attention`. Cost of a decode row: at most twice its keys and values are gathered."""
 
-    def __init__(self, pool: KVPool, scale: float) -> None:
+    def __init__(self, pool: KVPool, rules: Sequence[Rule]) -> None:
         self._keys, self._values = pool.keys, pool.values
-        self._scale = scale
+        self._rules = rules
         self._dtype = pool.keys[0].dtype
         self._new_slots = torch.empty(0, dtype=torch.int64)
-        self._groups: list[Decode | Prompt] = []
+        self._groups: dict[int | None, list[Decode | Prompt]] = {}  # by window
 
     def plan(self, layout: Layout) -> None:
-        """Sort the rows into groups and make their slot lists and masks, for all layers."""
+        """Sort the rows into groups and make their slot lists and masks, for each window."""
         slots, self._new_slots = layout.gather(self._keys[0].device)
-        self._groups = [
-            *_prompts(layout, slots, self._dtype),
-            *_decodes(layout, slots, self._dtype),
-        ]
+        self._groups = {
+            window: [
+                *_prompts(layout, slots, window, self._dtype),
+                *_decodes(layout, slots, window, self._dtype),
+            ]
+            for window in dict.fromkeys(rule.window for rule in self._rules)
+        }
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> None:
         """Copy into the pool, in place."""
         self._keys[layer].index_copy_(0, self._new_slots, keys)
         self._values[layer].index_copy_(0, self._new_slots, values)
 
-    def attend(self, layer: int, queries: Tensor) -> Tensor:
+    def attend(self, layer: int, queries: Tensor, sinks: Tensor | None = None) -> Tensor:
         """Attend group by group; the outcome is scattered only when there are several."""
-        if len(self._groups) == 1:
-            return self._attend(layer, queries, self._groups[0])
-        out = torch.empty_like(queries)
-        for group in self._groups:
+        groups = self._groups[self._rules[layer].window]
+        if len(groups) == 1:
+            return self._attend(layer, queries, groups[0], sinks)
+        out = queries.new_empty(*queries.shape[:2], self._values[layer].shape[2])
+        for group in groups:
             chosen = slice(None) if group.tokens is None else group.tokens
-            out[chosen] = self._attend(layer, queries[chosen], group)
+            out[chosen] = self._attend(layer, queries[chosen], group, sinks)
         return out
 
-    def _attend(self, layer: int, queries: Tensor, group: Decode | Prompt) -> Tensor:
-        rows, heads, head_dim = queries.shape
+    def _attend(
+        self, layer: int, queries: Tensor, group: Decode | Prompt, sinks: Tensor | None
+    ) -> Tensor:
+        rows, heads, _ = queries.shape
         keys = self._keys[layer].index_select(0, group.slots)
         values = self._values[layer].index_select(0, group.slots)
-        kv_heads = keys.shape[1]
-        grouped = queries.view(rows, kv_heads, heads // kv_heads, head_dim)
+        kv_heads, shared = keys.shape[1], heads // keys.shape[1]
+        grouped = queries.reshape(rows, kv_heads, shared, -1)
         if isinstance(group, Decode):
-            padded = (rows, group.length, kv_heads, head_dim)
+            padded = (rows, group.length, kv_heads, -1)
+            keys, values = keys.view(padded).transpose(1, 2), values.view(padded).transpose(1, 2)
+            column = None if sinks is None else sinks.view(1, kv_heads, shared, 1)
+            # [rows, kv_heads, shared, dim] over [rows, kv_heads, length, dim]
+            found = self._score(layer, grouped, keys, values, group.mask, column)
+            return found.reshape(rows, heads, -1)
+        expanded = (kv_heads, shared, len(keys), -1)
+        keys = keys.transpose(0, 1)[:, None].expand(expanded)
+        values = values.transpose(0, 1)[:, None].expand(expanded)
+        column = None if sinks is None else sinks.view(kv_heads, shared, 1, 1)
+        # [kv_heads, shared, rows, dim] over [kv_heads, shared, length, dim]
+        mask = group.mask
+        if mask is None and self._by_hand(layer, column):
+            mask = _unseen(rows, rows, None, self._dtype, queries.device)
+        turned = grouped.permute(1, 2, 0, 3)
+        found = self._score(layer, turned, keys, values, mask, column, is_causal=mask is None)
+        return found.permute(2, 0, 1, 3).reshape(rows, heads, -1)
+
+    def _by_hand(self, layer: int, sinks: Tensor | None) -> bool:
+        return self._rules[layer].softcap is not None or sinks is not None
+
+    def _score(
+        self,
+        layer: int,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | None,
+        sinks: Tensor | None,
+        *,
+        is_causal: bool = False,
+    ) -> Tensor:
+        """Attend over dense keys."""
+        rule = self._rules[layer]
+        if not self._by_hand(layer, sinks):
             return scaled_dot_product_attention(
-                grouped,  # [rows, kv_heads, group, head_dim]
-                keys.view(padded).transpose(1, 2),  # [rows, kv_heads, length, head_dim]
-                values.view(padded).transpose(1, 2),
-                attn_mask=group.mask,
-                scale=self._scale,
-            ).reshape(rows, heads, head_dim)
-        expanded = (kv_heads, heads // kv_heads, len(keys), head_dim)
-        return (
-            scaled_dot_product_attention(
-                grouped.permute(1, 2, 0, 3),  # [kv_heads, group, rows, head_dim]
-                keys.transpose(0, 1)[:, None].expand(expanded),
-                values.transpose(0, 1)[:, None].expand(expanded),
-                attn_mask=group.mask,
-                is_causal=group.mask is None,
-                scale=self._scale,
+                queries, keys, values, attn_mask=mask, is_causal=is_causal, scale=rule.scale
             )
-            .permute(2, 0, 1, 3)
-            .reshape(rows, heads, head_dim)
-        )
+        scores = (queries @ keys.transpose(-1, -2)).float() * rule.scale
+        if rule.softcap is not None:
+            scores = (scores / rule.softcap).tanh() * rule.softcap
+        if mask is not None:
+            scores = scores + mask
+        if sinks is not None:
+            scores = torch.cat((scores, sinks.float().expand(*scores.shape[:-1], 1)), -1)
+        weights = scores.softmax(-1)[..., : keys.shape[-2]]
+        return weights.to(values.dtype) @ values
 
 
-def _prompts(layout: Layout, slots: Tensor, dtype: torch.dtype) -> Iterator[Prompt]:
-    device = slots.device
+def _prompts(
+    layout: Layout, slots: Tensor, window: int | None, dtype: torch.dtype
+) -> Iterator[Prompt]:
     token = slot = 0
     for new, length in zip(layout.query_lens.tolist(), layout.kv_lens.tolist(), strict=True):
         if new > 1:
+            seen = length if window is None else min(length, new + window - 1)
             mask = None
-            if new < length:
-                future = torch.full((new, length), -torch.inf, dtype=dtype, device=device)
-                mask = future.triu_(length - new + 1)
-            yield Prompt(slice(token, token + new), slots[slot : slot + length], mask)
+            if new < seen or (window is not None and window < seen):
+                mask = _unseen(new, seen, window, dtype, slots.device)
+            end = slot + length
+            yield Prompt(slice(token, token + new), slots[end - seen : end], mask)
         token, slot = token + new, slot + length
 
 
-def _decodes(layout: Layout, all_slots: Tensor, dtype: torch.dtype) -> Iterator[Decode]:
+def _unseen(
+    new: int, length: int, window: int | None, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Return [new, length] `dtype`: -inf at positions after a query's own or before its window."""
+    mask = torch.full((new, length), -torch.inf, dtype=dtype, device=device)
+    mask.triu_(length - new + 1)
+    if window is not None:
+        before = torch.ones((new, length), dtype=torch.bool, device=device)
+        mask.masked_fill_(before.tril_(length - new - window), -torch.inf)
+    return mask
+
+
+def _decodes(
+    layout: Layout, all_slots: Tensor, window: int | None, dtype: torch.dtype
+) -> Iterator[Decode]:
     """Group by the power of two above the length, so that padding at most doubles a row.
 
     The filling repeats the row's own last slot: what is masked away is finite whenever the row
     is, and a NaN never crosses into another row.
     """
     device = all_slots.device
+    seen = layout.kv_lens if window is None else np.minimum(layout.kv_lens, window)
     rows_of: defaultdict[int, list[int]] = defaultdict(list)
     for row in np.flatnonzero(layout.query_lens == 1).tolist():
-        rows_of[max(SHORT, int(layout.kv_lens[row]) - 1).bit_length()].append(row)
+        rows_of[max(SHORT, int(seen[row]) - 1).bit_length()].append(row)
     token_ends, slot_ends = layout.query_lens.cumsum(), layout.kv_lens.cumsum()
     for rows in rows_of.values():
-        lengths = layout.kv_lens[rows]
+        lengths = seen[rows]
         longest = int(lengths.max())
         begins = slot_ends[rows] - lengths
         if len(rows) == 1:

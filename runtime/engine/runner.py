@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,13 +16,14 @@ from ..attention import Layout, make_attention
 from ..config import CacheConfig, ModelConfig
 from ..errors import ModelLoadError
 from ..kernels.build import KernelError
-from ..models.decoder import Decoder, DecoderSpec
+from ..models.decoder import Decoder
 from ..models.native import NativeDecoder, is_supported
 from ..models.registry import find_family
 from ..models.settings import Settings
-from ..models.weights import Target, load_weights
+from ..models.spec import DecoderSpec
+from ..models.weights import load_weights
 from .inputs import Decodes, Inputs, Row
-from .memory import pool_slots
+from .memory import make_pool, pool_slots, slot_bytes
 from .sampler import Sampler
 
 logger = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ class Runner:
     ) -> None:
         self.vocab_size = model.spec.vocab_size
         self.context_length = context_length
-        self.num_layers = model.spec.layers
+        self.num_layers = len(model.spec.layers)
         self.num_slots = pool.num_slots
         self.eos_token_ids = eos_token_ids
         self.model_type = settings.text("model_type", "")
@@ -102,17 +104,12 @@ class Runner:
         context_length = _context_length(config, spec)
         device = _device(config.device)
         dtype = _dtype(config.dtype, settings, spec, device)
-        model = Decoder(spec, dtype, device)
-        targets = {
-            family.tensor_name(name): Target.whole(part)
-            for name, part in model.parameters().items()
-        }
-        load_weights(folder, targets, family.ignored)
-        layers, sizes = spec.layers, (spec.kv_heads, spec.head_dim, dtype)
-        pool = KVPool(layers, pool_slots(spec, cache, dtype, device), *sizes, device)
-        host_slots = num_slots_within(cache.host_bytes, layers, *sizes)
+        model = Decoder(replace(spec, max_positions=context_length), dtype, device)
+        load_weights(folder, family.targets(model), family.ignored)
+        pool = make_pool(spec, pool_slots(spec, cache, dtype, device), dtype, device)
+        host_slots = num_slots_within(cache.host_bytes, slot_bytes(spec, dtype))
         host_slots -= host_slots % cache.page_size
-        host_pool = KVPool(layers, host_slots, *sizes, "cpu") if host_slots else None
+        host_pool = make_pool(spec, host_slots, dtype, torch.device("cpu")) if host_slots else None
         return cls(
             model,
             _compute(model, pool, config),
@@ -143,7 +140,7 @@ def _compute(model: Decoder, pool: KVPool, config: ModelConfig) -> Compute:
             return NativeDecoder(model, pool)
         except KernelError as error:
             logger.warning("CPU kernels are not used, which costs speed: %s", error)
-    attention = make_attention("plain", pool, model.spec.head_dim**-0.5)
+    attention = make_attention("plain", pool, model.spec.rules)
 
     def compute(tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
         attention.plan(layout)

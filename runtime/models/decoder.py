@@ -1,4 +1,4 @@
-"""One decoder for the dense families: pre-norm, rotary, grouped-query attention, gated MLP.
+"""One decoder for all families: what they differ in is data, see `spec.py`.
 
 Plain tensors instead of `nn.Module`: there is no training here, and a module's call costs 2 µs
 and more of a pass whose layers take 100 µs. Projections of one input are fused into one matrix;
@@ -7,81 +7,61 @@ checkpoints are copied into views of its rows, so that nothing is held twice whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
 
 from ..attention import Attention
-from .layers import Linear, RMSNorm, gated_silu
-from .rope import Rope, rotate, rotation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecoderSpec:
-    """The shape of a decoder; a family reads it from its checkpoint's settings."""
-
-    vocab_size: int
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    max_positions: int
-    rms_eps: float
-    rope: Rope
-    tied_embeddings: bool  # the head is the embedding
-    attention_bias: bool = False  # on q, k, v and the output
-    mlp_bias: bool = False
+from .layers import LayerNorm, RMSNorm, Storage
+from .mlp import Dense, Mixture
+from .rope import Rotation, rotation
+from .self_attention import LatentAttention, SelfAttention
+from .spec import DecoderSpec, Experts, LayerSpec
 
 
 class Layer:
-    """Attention and MLP, each added to the hidden states that it normalises first."""
+    """Attention and MLP, each added to the hidden states."""
 
-    def __init__(self, spec: DecoderSpec, dtype: torch.dtype, device: torch.device) -> None:
-        self._sizes = {
-            "q": spec.heads * spec.head_dim,
-            "k": spec.kv_heads * spec.head_dim,
-            "v": spec.kv_heads * spec.head_dim,
-        }
-        self._heads = [spec.heads, spec.kv_heads]
-        self._head_dim = spec.head_dim
+    def __init__(self, spec: LayerSpec, hidden: int, storage: Storage) -> None:
+        attention = LatentAttention if spec.attention.latent else SelfAttention
+        self.attention = attention(spec.attention, hidden, storage)
+        self.mlp: Dense | Mixture = (
+            Mixture(spec.mlp, hidden, storage)
+            if isinstance(spec.mlp, Experts)
+            else Dense(spec.mlp, hidden, storage)
+        )
 
-        def norm() -> RMSNorm:
-            return RMSNorm(torch.empty(spec.hidden, dtype=dtype, device=device), spec.rms_eps)
+        def norm(places: Collection[str]) -> RMSNorm | LayerNorm | None:
+            return storage.norm(hidden, spec.norm) if spec.norms in places else None
 
-        def linear(out: int, inp: int, bias: bool) -> Linear:
-            return Linear.empty(out, inp, bias=bias, dtype=dtype, device=device)
-
-        self.attention_norm, self.mlp_norm = norm(), norm()
-        self.qkv = linear(sum(self._sizes.values()), spec.hidden, spec.attention_bias)
-        self.out = linear(spec.hidden, self._sizes["q"], spec.attention_bias)
-        self.gate_up = linear(2 * spec.intermediate, spec.hidden, spec.mlp_bias)
-        self.down = linear(spec.hidden, spec.intermediate, spec.mlp_bias)
+        self.attention_norm = norm(("before", "around"))
+        self.mlp_norm = norm(("before", "around"))
+        self.attention_post_norm = norm(("after", "around"))
+        self.mlp_post_norm = norm(("after", "around"))
 
     def __call__(
-        self, hidden: Tensor, cos: Tensor, sin: Tensor, attention: Attention, index: int
+        self, hidden: Tensor, rotation: Rotation | None, attention: Attention, index: int
     ) -> Tensor:
         """Return the hidden states after this layer, [T, hidden], as those before it."""
-        qkv = self.qkv(self.attention_norm(hidden)).view(len(hidden), -1, self._head_dim)
-        rotating, values = qkv.split_with_sizes([sum(self._heads), self._heads[1]], 1)
-        queries, keys = rotate(rotating, cos, sin).split_with_sizes(self._heads, 1)
-        attention.write(index, keys, values)
-        attended = attention.attend(index, queries).view(len(hidden), -1)
-        hidden = hidden + self.out(attended)
-        return hidden + self.down(gated_silu(self.gate_up(self.mlp_norm(hidden))))
+        x = hidden if self.attention_norm is None else self.attention_norm(hidden)
+        x = self.attention(x, rotation, attention, index)
+        hidden = hidden + (x if self.attention_post_norm is None else self.attention_post_norm(x))
+        x = hidden if self.mlp_norm is None else self.mlp_norm(hidden)
+        x = self.mlp(x)
+        return hidden + (x if self.mlp_post_norm is None else self.mlp_post_norm(x))
 
-    def parameters(self) -> dict[str, Tensor]:
+    def parameters(self, whole: Collection[str] = ()) -> dict[str, Tensor]:
         """Return the layer's tensors by the names that `Decoder.parameters` explains."""
-        half, width = self.gate_up.weight.shape[0] // 2, self.out.weight.shape[0]
-        return {
-            "attention_norm.weight": self.attention_norm.weight,
-            **self.qkv.parts(**self._sizes),
-            **self.out.parts(out=width),
-            "mlp_norm.weight": self.mlp_norm.weight,
-            **self.gate_up.parts(gate=half, up=half),
-            **self.down.parts(down=width),
+        named: dict[str, Tensor] = {}
+        for name in ("attention_norm", "attention_post_norm", "mlp_norm", "mlp_post_norm"):
+            norm: RMSNorm | LayerNorm | None = getattr(self, name)
+            if norm is not None:
+                named |= norm.parameters(name)
+        parts = self.attention.parameters(whole="attention" in whole)
+        named |= {f"attention.{name}": part for name, part in parts.items()}
+        return named | {
+            f"mlp.{name}": part for name, part in self.mlp.parameters("mlp" in whole).items()
         }
 
 
@@ -92,17 +72,25 @@ class Decoder:
         self.spec = spec
         self.dtype = dtype
         self.device = device
-        self.head = Linear.empty(
-            spec.vocab_size, spec.hidden, bias=False, dtype=dtype, device=device
-        )
+        storage = Storage(dtype, device)
+        self.head = storage.linear(spec.vocab_size, spec.hidden)
         self.embedding = (  # [vocab, hidden]
             self.head.weight
             if spec.tied_embeddings
-            else torch.empty(spec.vocab_size, spec.hidden, dtype=dtype, device=device)
+            else storage.empty(spec.vocab_size, spec.hidden)
         )
-        self.layers = [Layer(spec, dtype, device) for _ in range(spec.layers)]
-        self.norm = RMSNorm(torch.empty(spec.hidden, dtype=dtype, device=device), spec.rms_eps)
-        self.frequencies = spec.rope.frequencies(spec.head_dim).to(device)
+        # Rounded to the model's type, as Gemma was trained.
+        self._embedding_scale = float(torch.tensor(spec.embedding_scale, dtype=dtype))
+        learned = spec.learned_positions
+        self.positions = storage.empty(learned.rows, spec.hidden) if learned else None
+        self.layers = [Layer(layer, spec.hidden, storage) for layer in spec.layers]
+        self.norm = storage.norm(spec.hidden, spec.norm)
+        ropes = [layer.attention.rope for layer in spec.layers]
+        self.ropes = list(dict.fromkeys(rope for rope in ropes if rope))
+        self._rope_of = [self.ropes.index(rope) if rope else None for rope in ropes]
+        self.frequencies = [  # [rotated / 2] f32, of each rope
+            rope.frequencies(spec.rotary_dim, spec.max_positions).to(device) for rope in self.ropes
+        ]
 
     def __call__(
         self, tokens: Tensor, positions: Tensor, wanted: Tensor, attention: Attention
@@ -118,22 +106,49 @@ class Decoder:
         Returns:
             [W, vocab] f32; only the wanted go through the head.
         """
-        hidden = self.embedding.index_select(0, tokens)
-        cos, sin = rotation(positions, self.frequencies, self.dtype)
-        for index, layer in enumerate(self.layers):
-            hidden = layer(hidden, cos, sin, attention, index)
-        return self.head(self.norm(hidden.index_select(0, wanted))).float()
+        spec = self.spec
+        hidden = self._embedded(tokens, positions)
+        rotations = [
+            rotation(positions, frequencies, rope, self.dtype)
+            for rope, frequencies in zip(self.ropes, self.frequencies, strict=True)
+        ]
+        for index, (layer, rope) in enumerate(zip(self.layers, self._rope_of, strict=True)):
+            hidden = layer(hidden, None if rope is None else rotations[rope], attention, index)
+        logits = self.head(self.norm(hidden.index_select(0, wanted))).float()
+        if spec.logit_softcap is not None:
+            logits = logits.div_(spec.logit_softcap).tanh_().mul_(spec.logit_softcap)
+        return logits
 
-    def parameters(self) -> dict[str, Tensor]:
+    def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Return the hidden states before the first layer, [T, hidden]."""
+        spec = self.spec
+        hidden = self.embedding.index_select(0, tokens)
+        if self._embedding_scale != 1.0:
+            hidden = hidden * self._embedding_scale
+        if self.positions is not None and spec.learned_positions is not None:
+            rows = positions + spec.learned_positions.first
+            hidden = hidden + self.positions.index_select(0, rows)
+        return hidden
+
+    def parameters(self, whole: Collection[str] = ()) -> dict[str, Tensor]:
         """Return every tensor that a checkpoint must hold, as the view that it is copied into.
 
-        The names are ours: `embedding.weight`, `layers.<n>.<part>.weight` and `.bias` with the
-        parts `attention_norm q k v out mlp_norm gate up down`, `norm.weight`, and `head.weight`
-        unless it is tied. A family maps them to its own.
+        The names are ours: `embedding.weight`, `positions.weight`, `layers.<n>.<part>.weight` and
+        `.bias`, `norm.weight`, and `head.weight` unless it is tied. Parts of a layer are
+        `attention_norm`, `mlp_norm` and `…_post_norm`, `attention.{q,k,v,out,…}`,
+        `mlp.{gate,up,down}` or `mlp.{router,shared.…,experts.<e>.…}`. A family maps them to its
+        own.
+
+        Args:
+            whole: which blocks, of `attention` and `mlp`, the checkpoint holds fused as we do: one
+                `qkv`, one `gate_up`, all experts in one tensor.
         """
-        named = {"embedding.weight": self.embedding, "norm.weight": self.norm.weight}
+        named = {"embedding.weight": self.embedding, **self.norm.parameters("norm")}
+        if self.positions is not None:
+            named["positions.weight"] = self.positions
         for index, layer in enumerate(self.layers):
-            named |= {f"layers.{index}.{name}": part for name, part in layer.parameters().items()}
+            parts = layer.parameters(whole)
+            named |= {f"layers.{index}.{name}": part for name, part in parts.items()}
         if not self.spec.tied_embeddings:
             named["head.weight"] = self.head.weight
         return named

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .spec import Norm
 
 
 def empty_matrix(out: int, inp: int, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -55,17 +59,83 @@ class Linear:
 
 @dataclass(slots=True)
 class RMSNorm:
-    """x / rms(x) * weight over the last dimension."""
+    """x / rms(x) * (weight + offset) over the last dimension."""
 
     weight: Tensor  # [width]
     eps: float
+    offset: float = 0.0
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Normalise [T, width]; the mean is taken in f32 at least."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        """Normalise [..., width]; the mean is taken in f32 at least."""
+        if not self.offset:
+            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        # In bf16 an offset weight would lose what it has beyond the offset.
+        weight = self.weight.float() + self.offset
+        return F.rms_norm(x.float(), weight.shape, weight, self.eps).to(x.dtype)
+
+    def parameters(self, name: str) -> dict[str, Tensor]:
+        """Return the weight as `<name>.weight`."""
+        return {f"{name}.weight": self.weight}
 
 
-def gated_silu(gate_up: Tensor) -> Tensor:
-    """Return silu(gate) * up, [T, width], for both side by side, [T, 2 * width]."""
-    gate, up = gate_up.chunk(2, -1)
-    return F.silu(gate).mul_(up)
+@dataclass(slots=True)
+class LayerNorm:
+    """(x - mean(x)) / deviation(x) * weight + bias over the last dimension."""
+
+    weight: Tensor  # [width]
+    bias: Tensor  # [width]
+    eps: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalise [..., width]."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+    def parameters(self, name: str) -> dict[str, Tensor]:
+        """Return `<name>.weight` and `<name>.bias`."""
+        return {f"{name}.weight": self.weight, f"{name}.bias": self.bias}
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where a model's parts get their tensors: of this type, on this device, not yet filled."""
+
+    dtype: torch.dtype
+    device: torch.device
+
+    def empty(self, *shape: int) -> Tensor:
+        """Return a tensor of that shape."""
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
+
+    def linear(self, out: int, inp: int, *, bias: bool = False) -> Linear:
+        """Return a projection of `inp` to `out` dimensions."""
+        return Linear.empty(out, inp, bias=bias, dtype=self.dtype, device=self.device)
+
+    def norm(self, width: int, norm: Norm) -> RMSNorm | LayerNorm:
+        """Return a normalisation over `width` dimensions."""
+        if norm.kind == "layer":
+            return LayerNorm(self.empty(width), self.empty(width), norm.eps)
+        return RMSNorm(self.empty(width), norm.eps, norm.offset)
+
+
+def _quick_gelu(x: Tensor) -> Tensor:
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "quick_gelu": _quick_gelu,
+}
+# The names in checkpoints; those of the tanh approximation differ in the order of operations alone.
+ACTIVATION_NAMES = {
+    "silu": "silu",
+    "swish": "silu",
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+}

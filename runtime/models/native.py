@@ -16,10 +16,13 @@ import torch
 from torch import Tensor
 
 from ...radix_cache.kv import KVPool
-from ..attention import Layout
+from ..attention import Layout, Rule
 from ..kernels.build import DECODER, load_library
-from .decoder import Decoder, DecoderSpec, Layer
+from .decoder import Decoder, Layer
 from .layers import Linear
+from .mlp import Dense
+from .self_attention import SelfAttention
+from .spec import MLP, AttentionSpec, DecoderSpec, LayerSpec
 
 
 class _Matrix(ctypes.Structure):
@@ -69,12 +72,41 @@ class _Pass(ctypes.Structure):
 
 
 def is_supported(spec: DecoderSpec, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether the kernel computes such a model: f32 or bf16 on a CPU, widths of whole registers."""
-    widths = (spec.hidden, spec.intermediate, spec.head_dim // 2)
+    """Whether the kernel computes such a model: Llama's parts, f32 or bf16, on a CPU."""
+    first = spec.layers[0]
     return (
         device.type == "cpu"
         and dtype in (torch.float32, torch.bfloat16)
-        and all(width % 16 == 0 for width in widths)  # the widest register holds 16 f32
+        and all(layer == first for layer in spec.layers)
+        and _is_plain(first)
+        and (spec.hidden % 16, spec.norm) == (0, first.norm)
+        and (spec.embedding_scale, spec.learned_positions, spec.logit_softcap) == (1.0, None, None)
+    )
+
+
+def _is_plain(layer: LayerSpec) -> bool:
+    """Whether the kernel has a layer's parts, and its widths are whole registers (16 f32)."""
+    attention, mlp = layer.attention, layer.mlp
+    half = attention.head_dim // 2
+    rope = attention.rope
+    usual = AttentionSpec(
+        heads=attention.heads,
+        kv_heads=attention.kv_heads,
+        head_dim=attention.head_dim,
+        rule=Rule(scale=attention.rule.scale),
+        rope=rope,
+        bias=attention.bias,
+        out_bias=attention.out_bias,
+    )
+    return (
+        attention == usual
+        and half % 16 == 0
+        and rope is not None
+        and (rope.partial, rope.magnitude, rope.neighbours) == (1.0, 1.0, False)
+        and isinstance(mlp, MLP)
+        and mlp == MLP(intermediate=mlp.intermediate, bias=mlp.bias)
+        and mlp.intermediate % 16 == 0
+        and (layer.norm.kind, layer.norm.offset, layer.norms) == ("rms", 0.0, "before")
     )
 
 
@@ -100,23 +132,25 @@ class NativeDecoder:
         self._panel = int(self._library.radixlm_panel())
         self.spec = spec = decoder.spec
         self._kept: list[Any] = [pool]  # everything that the structs point into
-        layers = (_Layer * spec.layers)()
-        for index in range(spec.layers):
+        layers = (_Layer * len(spec.layers))()
+        for index in range(len(spec.layers)):
             layers[index] = self._layer(decoder.layers.pop(0), pool.keys[index], pool.values[index])
         self._kept.append(layers)
         separate = None if spec.tied_embeddings else self._exact(decoder.embedding)
+        attention, mlp = spec.layers[0].attention, spec.layers[0].mlp
+        assert isinstance(mlp, MLP), "is_supported said so"
         model = _Model(
-            layers=spec.layers,
+            layers=len(spec.layers),
             hidden=spec.hidden,
-            heads=spec.heads,
-            kv_heads=spec.kv_heads,
-            head_dim=spec.head_dim,
-            intermediate=spec.intermediate,
+            heads=attention.heads,
+            kv_heads=attention.kv_heads,
+            head_dim=attention.head_dim,
+            intermediate=mlp.intermediate,
             vocab=spec.vocab_size,
             pool_is_bf16=decoder.dtype == torch.bfloat16,
-            eps=spec.rms_eps,
-            scale=spec.head_dim**-0.5,
-            frequencies=self._floats(decoder.frequencies),
+            eps=spec.norm.eps,
+            scale=attention.rule.scale,
+            frequencies=self._floats(decoder.frequencies[0]),
             norm=self._floats(decoder.norm.weight),
             embedding=None if separate is None else self._address(separate),
             embedding_is_bf16=separate is not None and separate.dtype == torch.bfloat16,
@@ -149,17 +183,22 @@ class NativeDecoder:
         return logits
 
     def _layer(self, layer: Layer, keys: Tensor, values: Tensor) -> _Layer:
-        gate, up = layer.gate_up.weight.chunk(2)
-        bias = layer.gate_up.bias
+        attention, mlp = layer.attention, layer.mlp
+        assert isinstance(attention, SelfAttention), "is_supported said so"
+        assert isinstance(mlp, Dense), "is_supported said so"
+        assert layer.attention_norm is not None, "is_supported said so"
+        assert layer.mlp_norm is not None, "is_supported said so"
+        bias = mlp.gate_up.bias
         return _Layer(
             attention_norm=self._floats(layer.attention_norm.weight),
-            qkv=self._linear(layer.qkv),
-            out=self._linear(layer.out),
+            qkv=self._linear(attention.qkv),
+            out=self._linear(attention.out),
             mlp_norm=self._floats(layer.mlp_norm.weight),
             gate_up=self._matrix(
-                [gate, up], None if bias is None else self._take_turns(bias.chunk(2))
+                mlp.gate_up.weight.chunk(2),
+                None if bias is None else self._take_turns(bias.chunk(2)),
             ),
-            down=self._linear(layer.down),
+            down=self._linear(mlp.down),
             keys=keys.data_ptr(),
             values=values.data_ptr(),
         )

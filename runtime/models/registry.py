@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 
-from ..errors import ModelLoadError
-from .decoder import DecoderSpec
-from .settings import Settings
+from torch import Tensor
 
-ARCHITECTURES = {"LlamaForCausalLM": ".llama"}  # as in config.json → module with a FAMILY
+from ..errors import ModelLoadError
+from .decoder import Decoder
+from .settings import Settings
+from .spec import DecoderSpec
+from .weights import Target
+
+ARCHITECTURES = {  # as in config.json → module with a FAMILY
+    "DeepseekV2ForCausalLM": ".deepseek",
+    "GPT2LMHeadModel": ".gpt2",
+    "Gemma2ForCausalLM": ".gemma",
+    "Gemma3ForCausalLM": ".gemma",
+    "GptOssForCausalLM": ".gpt_oss",
+    "LlamaForCausalLM": ".llama",
+    "MistralForCausalLM": ".mistral",
+    "MixtralForCausalLM": ".mistral",
+    "OPTForCausalLM": ".opt",
+    "Olmo2ForCausalLM": ".olmo",
+    "Phi3ForCausalLM": ".phi",
+    "Qwen2ForCausalLM": ".qwen",
+    "Qwen3ForCausalLM": ".qwen",
+    "Qwen3MoeForCausalLM": ".qwen",
+    "SmolLM3ForCausalLM": ".smollm",
+}
+
+Place = Callable[[Tensor, DecoderSpec], Target]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +40,33 @@ class Family:
     """A model family: how its settings are read, and what its tensors are called."""
 
     read_spec: Callable[[Settings], DecoderSpec]
-    names: Mapping[str, str]  # each dotted part of `Decoder.parameters`' names → the checkpoint's
+    # Each dotted part of `Decoder.parameters`' names, or two of them, → the checkpoint's.
+    names: Mapping[str, str]
     ignored: tuple[str, ...] = ()  # ends of names that a checkpoint may hold and we don't need
+    whole: Collection[str] = ()  # blocks that it holds fused, see `Decoder.parameters`
+    # Ends of our names → the target in our tensor, where the checkpoint lays it out otherwise.
+    places: Mapping[str, Place] = field(default_factory=dict[str, Place])
 
     def tensor_name(self, name: str) -> str:
         """Return the checkpoint's name for one of `Decoder.parameters`."""
-        return ".".join(self.names.get(part, part) for part in name.split("."))
+        parts = name.split(".")
+        tail = ".".join(parts[-2:])
+        if tail in self.names:
+            parts[-2:] = [tail]
+        return ".".join(filter(None, (self.names.get(part, part) for part in parts)))
+
+    def targets(self, model: Decoder) -> dict[str, Target]:
+        """Return where each of the checkpoint's tensors goes."""
+        return {
+            self.tensor_name(name): self._target(name, part, model.spec)
+            for name, part in model.parameters(self.whole).items()
+        }
+
+    def _target(self, name: str, part: Tensor, spec: DecoderSpec) -> Target:
+        for end, place in self.places.items():
+            if name.endswith(end):
+                return place(part, spec)
+        return Target.whole(part)
 
 
 def find_family(architectures: Sequence[str]) -> Family:

@@ -46,12 +46,41 @@ class Settings:
             raise self.error(name, "must be a positive integer")
         return value
 
+    def count(self, name: str, default: int = _REQUIRED) -> int:
+        """Return an integer of at least 0."""
+        value = self._get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise self.error(name, "must be an integer of at least 0")
+        return value
+
     def number(self, name: str, default: float = _REQUIRED) -> float:
         """Return a positive number."""
         value = self._get(name, default)
         if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
             raise self.error(name, "must be a positive number")
         return float(value)
+
+    def integer_or_none(self, name: str, default: int | None = None) -> int | None:
+        """Return a positive integer; null is None here, and only an absent field the default."""
+        if self._values.get(name) is None:
+            return None if name in self._values else default
+        return self.integer(name)
+
+    def number_or_none(self, name: str, default: float | None = None) -> float | None:
+        """Return a positive number; null is None here, and only an absent field the default."""
+        if self._values.get(name) is None:
+            return None if name in self._values else default
+        return self.number(name)
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """Return a list of positive numbers."""
+        value = self._get(name, _REQUIRED)
+        if not isinstance(value, list) or not all(
+            isinstance(item, int | float) and not isinstance(item, bool) and item > 0
+            for item in value
+        ):
+            raise self.error(name, "must be a list of positive numbers")
+        return tuple(map(float, value))
 
     def flag(self, name: str, default: bool = _REQUIRED) -> bool:
         """Return true or false."""
@@ -72,6 +101,15 @@ class Settings:
         value = self._get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self.error(name, "must be a list of strings")
+        return tuple(value)
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """Return a list of integers; absent is empty."""
+        value = self._get(name, [])
+        if not isinstance(value, list) or not all(
+            isinstance(item, int) and not isinstance(item, bool) for item in value
+        ):
+            raise self.error(name, "must be a list of integers")
         return tuple(value)
 
     def token_ids(self, name: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from radixlm.radix_cache.kv import KVPool
-from radixlm.runtime.attention import Layout, make_attention
+from radixlm.runtime.attention import Layout, Rule, make_attention
 from radixlm.runtime.errors import ModelLoadError
 
 HEAD_DIM, SLOTS, SCALE = 8, 900, 0.3
@@ -67,7 +67,7 @@ def test_plain_attention_agrees_with_the_definition(
     pool = random_pool(kv_heads)
     layout, rows = layout_of(shape, np.random.default_rng(0))
     total = sum(new for _, new in shape)
-    attention = make_attention("plain", pool, SCALE)
+    attention = make_attention("plain", pool, [Rule(scale=SCALE)] * 2)
     attention.plan(layout)
     for layer in range(2):
         queries = torch.randn(total, 4, HEAD_DIM)
@@ -86,7 +86,7 @@ def test_a_write_leaves_all_other_slots_alone() -> None:
     pool = random_pool(2)
     layout, _ = layout_of([(4, 3), (9, 1)], np.random.default_rng(1))
     before = pool.keys[0].clone()
-    attention = make_attention("plain", pool, SCALE)
+    attention = make_attention("plain", pool, [Rule(scale=SCALE)] * 2)
     attention.plan(layout)
     attention.write(0, *torch.randn(2, 4, 2, HEAD_DIM))
     changed = (pool.keys[0] != before).flatten(1).any(1).nonzero().flatten()
@@ -95,4 +95,4 @@ def test_a_write_leaves_all_other_slots_alone() -> None:
 
 def test_an_unknown_attention_is_refused_with_the_known_names() -> None:
     with pytest.raises(ModelLoadError, match="no attention is named 'flash'; known: plain"):
-        make_attention("flash", random_pool(1), SCALE)
+        make_attention("flash", random_pool(1), [Rule(scale=SCALE)] * 2)

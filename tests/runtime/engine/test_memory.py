@@ -1,23 +1,23 @@
 import pytest
 import torch
 
+from radixlm.runtime.attention import Rule
 from radixlm.runtime.config import CacheConfig
 from radixlm.runtime.engine.memory import MAX_CPU_SLOTS, pool_slots
 from radixlm.runtime.errors import ModelLoadError
-from radixlm.runtime.models.decoder import DecoderSpec
-from radixlm.runtime.models.rope import Rope
+from radixlm.runtime.models.spec import MLP, AttentionSpec, DecoderSpec, LayerSpec, Norm
 
+LAYER = LayerSpec(
+    attention=AttentionSpec(heads=2, kv_heads=2, head_dim=4, rule=Rule(scale=0.5)),
+    mlp=MLP(intermediate=8),
+    norm=Norm(eps=1e-6),
+)
 SPEC = DecoderSpec(
     vocab_size=10,
     hidden=8,
-    layers=2,
-    heads=2,
-    kv_heads=2,
-    head_dim=4,
-    intermediate=8,
     max_positions=16,
-    rms_eps=1e-6,
-    rope=Rope(),
+    layers=(LAYER, LAYER),
+    norm=LAYER.norm,
     tied_embeddings=True,
 )
 SLOT = 2 * 2 * 2 * 4 * 4  # bytes in f32

@@ -32,13 +32,13 @@ def test_an_unknown_architecture_is_refused_with_the_known_ones(given: list[str]
 
 def test_llama_fills_in_what_old_configs_leave_out() -> None:
     spec = find_family(["LlamaForCausalLM"]).read_spec(Settings(LLAMA, "config.json"))
-    assert (spec.kv_heads, spec.head_dim, spec.tied_embeddings) == (4, 16, False)
+    assert (spec.kv_heads, spec.key_dim, spec.tied_embeddings) == (4, 16, False)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'; it is not supported; supported: silu"),
+        ({"hidden_act": "tanh"}, "hidden_act is 'tanh'; it is not supported; supported: silu"),
         ({"num_key_value_heads": 3}, "num_key_value_heads is 3; it must divide the 4"),
         ({"vocab_size": None}, "the field 'vocab_size' is missing"),
     ],
@@ -50,5 +50,5 @@ def test_llama_refuses_what_it_does_not_support(changes: dict[str, Any], message
 
 def test_tensor_names_are_the_checkpoints() -> None:
     family = find_family(["LlamaForCausalLM"])
-    assert family.tensor_name("layers.2.q.bias") == "model.layers.2.self_attn.q_proj.bias"
+    assert family.tensor_name("layers.2.attention.q.bias") == "model.layers.2.self_attn.q_proj.bias"
     assert family.tensor_name("head.weight") == "lm_head.weight"

@@ -19,7 +19,7 @@ LLAMA3 = {
 
 
 def read(**values: Any) -> Rope:
-    return Rope.read(Settings(values, "config.json"))
+    return Rope.read(Settings({"max_position_embeddings": 8192} | values, "config.json"))
 
 
 @pytest.mark.parametrize("key", ["type", "rope_type"])
@@ -37,9 +37,12 @@ def test_absent_settings_are_the_default() -> None:
 @pytest.mark.parametrize(
     ("scaling", "message"),
     [
-        ({"rope_type": "yarn"}, "'yarn'; it is not supported; supported: default, linear, llama3"),
+        ({"rope_type": "su"}, "'su'; it is not supported; supported: default, linear, dynamic"),
         ({"rope_type": "linear"}, "config.json: rope_scaling: the field 'factor' is missing"),
-        ({"rope_type": "default", "partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
+        (
+            {"rope_type": "longrope", "short_factor": 2},
+            "short_factor is 2; it must be a list of positive numbers",
+        ),
     ],
 )
 def test_what_is_not_supported_is_named(scaling: dict[str, Any], message: str) -> None:
@@ -51,7 +54,7 @@ def test_rotation_turns_each_pair_by_its_angle() -> None:
     rope = Rope(theta=100.0)
     heads = torch.randn(3, 2, 8)
     positions = torch.tensor([0, 5, 70])
-    turned = rotate(heads, *rotation(positions, rope.frequencies(8), torch.float32))
+    turned = rotate(heads, rotation(positions, rope.frequencies(8, 512), rope, torch.float32))
     for row, position in enumerate(positions.tolist()):
         for pair in range(4):
             angle = position * 100.0 ** (-2 * pair / 8)
@@ -62,8 +65,10 @@ def test_rotation_turns_each_pair_by_its_angle() -> None:
 
 
 def test_llama3_keeps_short_waves_and_stretches_long_ones() -> None:
-    plain = Rope(theta=5e5).frequencies(128)
-    scaled = read(rope_theta=5e5, rope_scaling={"rope_type": "llama3", **LLAMA3}).frequencies(128)
+    plain = Rope(theta=5e5).frequencies(128, 8192)
+    scaled = read(rope_theta=5e5, rope_scaling={"rope_type": "llama3", **LLAMA3}).frequencies(
+        128, 8192
+    )
     ratio = plain / scaled
     assert ratio[0] == 1
     assert ratio[-1] == 8
