@@ -40,7 +40,7 @@ class Compiler:
         try:
             return self._llguidance.compile(spec)
         except UnsupportedError as error:
-            if spec.kind == "lark":
+            if spec.kind in ("lark", "structural_tag"):
                 raise
             try:
                 return self._xgrammar.compile(spec)

@@ -33,6 +33,7 @@ from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .regexes import rust_syntax
 from .spec import GrammarSpec, parse_json
+from .tags import lower_tags
 from .vocab import Vocabulary
 
 __all__ = ["Compiler"]
@@ -79,22 +80,18 @@ class Compiler:
         """
         try:
             if spec.kind in ("json_schema", "json_object"):
-                return compile_json(spec, lambda plan: self._of_plan(spec, plan))
+                return compile_json(
+                    spec,
+                    lambda plan: self._grammar(
+                        spec, f"start: %json {_json(plan)}", plan.contract, plan.check
+                    ),
+                )
+            if spec.kind == "structural_tag":
+                lark, contract = lower_tags(spec, _json)
+                return self._grammar(spec, lark, contract, None)
             return self._grammar(spec, _lark(spec), Contract(), None)
         except RecursionError as error:
             raise LimitError("the source nests or refers too deep", kind=spec.kind) from error
-
-    def _of_plan(self, spec: GrammarSpec, plan: Plan) -> Grammar:
-        if (value := _unwritable(plan.core)) is not None:
-            raise UnsupportedError(
-                f"llguidance writes no control characters, and {value!r:.80} has one",
-                kind=spec.kind,
-                pointer="",
-            )
-        core = with_cut_bounds(plan.core)
-        core = core if isinstance(core, dict) else {}
-        text = json.dumps({**core, "x-guidance": LAYOUT})
-        return self._grammar(spec, f"start: %json {text}", plan.contract, plan.check)
 
     def _grammar(
         self, spec: GrammarSpec, lark: str, contract: Contract, check: Check | None
@@ -265,6 +262,18 @@ class _Tokens:
     def __call__(self, text: str | bytes) -> NoReturn:
         """Refuse to tokenise: nothing is forced by token."""
         raise TypeError("llguidance does not tokenise here")
+
+
+def _json(plan: Plan) -> str:
+    """Write a plan as llguidance's JSON Schema."""
+    if (value := _unwritable(plan.core)) is not None:
+        raise UnsupportedError(
+            f"llguidance writes no control characters, and {value!r:.80} has one",
+            kind="json_schema",
+            pointer="",
+        )
+    core = with_cut_bounds(plan.core)
+    return json.dumps({**(core if isinstance(core, dict) else {}), "x-guidance": LAYOUT})
 
 
 def _lark(spec: GrammarSpec) -> str:

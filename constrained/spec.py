@@ -16,7 +16,9 @@ from .errors import GrammarError, LimitError, MalformedError
 
 __all__ = ["MAX_CHOICES", "MAX_SCHEMA_DEPTH", "MAX_SOURCE_BYTES", "GrammarSpec", "Kind", "Mode"]
 
-Kind = Literal["regex", "ebnf", "gbnf", "lark", "json_schema", "json_object", "choices"]
+Kind = Literal[
+    "regex", "ebnf", "gbnf", "lark", "json_schema", "json_object", "choices", "structural_tag"
+]
 Mode = Literal["strict", "best_effort"]
 
 MAX_SOURCE_BYTES = 256 * 1024  # UTF-8; xgrammar takes 3 s for a literal of this size
@@ -34,7 +36,7 @@ class GrammarSpec(msgspec.Struct, frozen=True):
     """
 
     kind: Kind
-    source: str  # the pattern, the grammar, or JSON text: a schema, a list of choices; else ""
+    source: str  # the pattern, the grammar, or JSON text: a schema, choices, a tag; else ""
     mode: Mode = "strict"  # of a schema: whether keywords may be left to `Grammar.check`
 
     @classmethod
@@ -106,6 +108,18 @@ class GrammarSpec(msgspec.Struct, frozen=True):
         """Exactly one of `options`, which may hold any text and may be prefixes of each other."""
         return cls("choices", json.dumps(list(options), ensure_ascii=False)).checked()
 
+    @classmethod
+    def structural_tag(cls, tag: Mapping[str, Any] | str) -> Self:
+        """Free text with constrained islands; `tags.py` says which forms there are."""
+        if not isinstance(tag, str):
+            try:
+                tag = json.dumps(tag, ensure_ascii=False)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise MalformedError(
+                    f"the structural tag is not JSON: {error}", kind="structural_tag"
+                ) from error
+        return cls("structural_tag", tag).checked()
+
     def checked(self) -> Self:
         """Return the spec, with a schema's JSON text in canonical form.
 
@@ -130,6 +144,8 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                 return canonical
             case "choices":
                 _check_choices(parse_json(self.source, kind=self.kind))
+            case "structural_tag":
+                parse_json(self.source, kind=self.kind)
             case "regex" | "ebnf" | "gbnf" | "lark" | "json_object":
                 pass
         return self

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from ..constrained.contract import Contract
 from ..constrained.errors import GrammarError
 from ..radix_cache import NodeInfo
 from .request import RequestId, SamplingParams
@@ -42,6 +43,7 @@ class Submit(Message, frozen=True, kw_only=True):
     logprobs: LogprobRequest | None = None
     namespace: str = ""  # separates cached prefixes of tenants and adapters
     priority: int = 0
+    wants_contract: bool = False  # a schema's; it comes unasked where the mask enforces not all
 
 
 class Abort(Message, frozen=True, kw_only=True):
@@ -145,9 +147,9 @@ class Fault(Message, frozen=True, kw_only=True):
 
 
 class Finish(Message, frozen=True, kw_only=True):
-    """Why a sequence ended."""
+    """Why a sequence ended. Invalid: whole, but it fails what its schema leaves to the check."""
 
-    type: Literal["stop", "length", "abort"]
+    type: Literal["stop", "length", "abort", "invalid"]
     matched: int | str | None = None
     length: int | None = None
     message: str | None = None
@@ -176,6 +178,7 @@ class Delta(Message, frozen=True, kw_only=True):
     input_top_logprobs: list[TopLogprobs | None] | None = None
     input_id_logprobs: list[TopLogprobs | None] | None = None
     usage: Usage | None = None  # once, with the first delta
+    contract: Contract | None = None  # once, with the first delta
     finish: Finish | None = None
 
 

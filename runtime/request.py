@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, NewType
+from typing import Any, Literal, NewType
 
 import msgspec
 
-from ..constrained.spec import GrammarSpec
+from ..constrained.spec import GrammarSpec, Mode
 from ..ir.stop_patterns import check_stop_patterns
 from .errors import InvalidRequestError
 
@@ -19,11 +19,21 @@ MAX_STOPS = 64
 MAX_STOP_PATTERNS = 8
 MAX_SAMPLES = 128  # of one prompt (`n`)
 
+# Constraints whose value is the source of a grammar of that kind, and all of them.
+SOURCES: tuple[Literal["regex", "ebnf", "gbnf", "lark", "structural_tag"], ...] = (
+    "regex",
+    "ebnf",
+    "gbnf",
+    "lark",
+    "structural_tag",
+)
+CONSTRAINTS = (*SOURCES, "json_schema", "choices")
+
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the next tokens are chosen. Names, defaults and ranges are SGLang's.
 
-    `temperature` below 1e-6 is greedy. At most one of `regex`, `ebnf`, `json_schema`, `choices`.
+    `temperature` below 1e-6 is greedy. At most one of `CONSTRAINTS` is given.
     """
 
     max_new_tokens: int | None = 128  # None: up to the context's end
@@ -46,7 +56,11 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     json_schema: str | None = None
     regex: str | None = None
     ebnf: str | None = None
+    gbnf: str | None = None
+    lark: str | None = None
+    structural_tag: str | None = None  # JSON text
     choices: tuple[str, ...] | None = None
+    schema_mode: Mode = "strict"  # of `json_schema`; best_effort: what no mask enforces is checked
     logit_bias: dict[int, float] = {}
     sampling_seed: int | None = None  # None: drawn from the engine's own seed
 
@@ -61,14 +75,13 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         Raises:
             GrammarError: the constraint is malformed, as far as can be seen without compiling it.
         """
-        if self.regex is not None:
-            return GrammarSpec.regex(self.regex)
-        if self.ebnf is not None:
-            return GrammarSpec.ebnf(self.ebnf)
         if self.json_schema is not None:
-            return GrammarSpec.json_schema(self.json_schema, only_named=True)
+            return GrammarSpec.json_schema(self.json_schema, mode=self.schema_mode, only_named=True)
         if self.choices is not None:
             return GrammarSpec.choices(self.choices)
+        for kind in SOURCES:
+            if (source := getattr(self, kind)) is not None:
+                return GrammarSpec(kind, source).checked()
         return None
 
     def verify(self, vocab_size: int) -> None:
@@ -142,9 +155,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         for name, value, holds, allowed in rules:
             if not holds:
                 raise InvalidRequestError(f"{name} is {value!r}; it must be {allowed}")
-        given = [
-            k for k in ("regex", "ebnf", "json_schema", "choices") if getattr(self, k) is not None
-        ]
+        given = [name for name in CONSTRAINTS if getattr(self, name) is not None]
         if len(given) > 1:
             raise InvalidRequestError(f"only one of {', '.join(given)} can constrain a generation")
         try:
@@ -156,7 +167,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 _ALIASES = {"max_tokens": "max_new_tokens", "min_tokens": "min_new_tokens", "seed": "sampling_seed"}
 # Fields of SGLang that change nothing here when unset, and are refused when set.
-_UNSUPPORTED = ("structural_tag", "custom_params", "stream_interval")
+_UNSUPPORTED = ("custom_params", "stream_interval")
 
 
 def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> SamplingParams:
@@ -196,6 +207,8 @@ def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> Sampli
         values["logit_bias"] = _token_keys(values["logit_bias"])
     if not isinstance(values.get("json_schema", ""), str):  # a dict or a pydantic model class
         values["json_schema"] = GrammarSpec.json_schema(values["json_schema"]).source
+    if not isinstance(values.get("structural_tag", ""), str):
+        values["structural_tag"] = GrammarSpec.structural_tag(values["structural_tag"]).source
     try:
         return msgspec.convert(values, SamplingParams, strict=True)
     except msgspec.ValidationError as error:

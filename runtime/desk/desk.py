@@ -99,6 +99,7 @@ class Desk:
         logprobs: LogprobRequest | None = None,
         namespace: str = "",
         priority: int = 0,
+        wants_contract: bool = False,
     ) -> Iterator[Stream]:
         """Submit one sequence; leaving the context before its end aborts it.
 
@@ -126,6 +127,7 @@ class Desk:
             logprobs=logprobs,
             namespace=namespace,
             priority=priority,
+            wants_contract=wants_contract,
         )
         try:
             self._end.send(submit)

@@ -56,6 +56,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     stream: bool | None = None
     priority: int | None = None
     extra_key: str | None = None
+    return_contract: bool | None = None  # what is enforced of a schema, keyword by keyword
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> GenerateRequest:
@@ -214,6 +215,7 @@ def _submit(desk: Desk, order: Order, item: Item) -> Any:
         logprobs=item.logprobs,
         namespace=order.request.extra_key or "",
         priority=order.request.priority or 0,
+        wants_contract=bool(order.request.return_contract),
     )
 
 

@@ -7,6 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+from ...constrained.contract import Contract, Failure, Status
 from ...constrained.errors import GrammarError
 from ..errors import (
     EngineClosedError,
@@ -16,6 +19,7 @@ from ..errors import (
 )
 from ..messages import Delta, Finish, Submit, TopLogprobs, Usage
 from ..tokenizer import Tokenizer
+from .check import check_document
 from .detokenize import Detokenizer
 from .stops import Stops
 
@@ -58,9 +62,12 @@ class Stream:
     input_top: list[TopLogprobs | None] = field(default_factory=list["TopLogprobs | None"])
     input_ids: list[TopLogprobs | None] = field(default_factory=list["TopLogprobs | None"])
     error: EngineError | GrammarError | None = None
+    contract: Contract | None = None  # of its schema, where it was asked for or is not all enforced
+    failures: list[Failure] | None = None  # of its schema, where that was checked
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Event()
+        self._unchecked: Finish | None = None  # the end, while the schema is still to be checked
         self._text_end: int | None = None  # where a stop cut the text
         sampling = self.submit.sampling
         self._detokenizer = Detokenizer(
@@ -77,10 +84,11 @@ class Stream:
             Whether the sequence ended here by a stop string or pattern, so that the scheduler
             should drop it.
         """
-        if self.finish is not None:
+        if self._is_over:
             return False
         self._take_logprobs(delta)
         self.usage = delta.usage or self.usage
+        self.contract = delta.contract or self.contract
         cut = False
         for index, token in enumerate(delta.tokens):
             self._take(token)
@@ -98,7 +106,7 @@ class Stream:
 
     def take(self, token: int) -> bool:
         """Take one more token, of a sequence that goes on; returns what `feed` returns."""
-        if self.finish is not None:
+        if self._is_over:
             return False
         self._take(token)
         cut = bool(self._stops) and self._check_stops()
@@ -122,13 +130,15 @@ class Stream:
         self._changed.clear()
         if self.error is not None:
             raise self.error
+        if self._unchecked is not None:
+            self.failures = await check_document(self.submit.sampling, self._shown())
+            fails = self.failures and self._unchecked.type == "stop"
+            self.finish = Finish(type="invalid") if fails else self._unchecked
 
     def snapshot(self) -> Snapshot:
         """The sequence so far."""
-        text = self._detokenizer.text
-        if self._text_end is not None:
-            text = text[: self._text_end]
-        elif self.finish is None and self._stops:
+        text = self._shown()
+        if self._text_end is None and not self._is_over and self._stops:
             text = text[: len(text) - self._stops.held_back(text)]
         kept, tail = len(self.tokens), ""
         if self.tokens and self.tokens[-1] in self.submit.stop_ids:
@@ -139,6 +149,13 @@ class Stream:
                 kept -= 1
             tail = text[ends[kept - 1] if kept else 0 :]
         return Snapshot(text, list(self.tokens), self.finish, kept, tail)
+
+    @property
+    def _is_over(self) -> bool:
+        return self.finish is not None or self._unchecked is not None
+
+    def _shown(self) -> str:
+        return self._detokenizer.text[: self._text_end]
 
     def _take(self, token: int) -> None:
         if self.first_token_at is None:
@@ -171,7 +188,10 @@ class Stream:
         del self.logprobs[count:], self.top_logprobs[count:], self.id_logprobs[count:]
 
     def _end(self, finish: Finish) -> None:
-        self.finish = finish
+        if finish.type == "abort" or self.contract is None or self.contract.is_enforced:
+            self.finish = finish
+        else:
+            self._unchecked = finish
         self.finished_at = time.monotonic()
         self._detokenizer.finish()
         if finish.type == "abort" and finish.status is not None and finish.status != 499:
@@ -204,6 +224,10 @@ def meta_info(stream: Stream, *, with_text: bool = False) -> dict[str, Any]:
     }
     if stream.submit.logprobs is not None:
         meta.update(_logprob_info(stream, with_text))
+    if stream.contract is not None:
+        meta["contract"] = _contract_info(stream.contract, whole=stream.submit.wants_contract)
+    if stream.failures is not None:
+        meta["failures"] = msgspec.to_builtins(stream.failures)
     return meta
 
 
@@ -214,6 +238,8 @@ def finish_reason(finish: Finish) -> dict[str, Any]:
             return {"type": "stop", "matched": finish.matched}
         case "length":
             return {"type": "length", "length": finish.length}
+        case "invalid":
+            return {"type": "invalid"}
         case "abort":
             return {
                 "type": "abort",
@@ -221,6 +247,12 @@ def finish_reason(finish: Finish) -> dict[str, Any]:
                 "status_code": finish.status if finish.status != 499 else None,
                 "err_type": None,
             }
+
+
+def _contract_info(contract: Contract, *, whole: bool) -> dict[str, Any]:
+    """How much of a schema is kept, and what is only checked, or with `whole` every keyword."""
+    findings = tuple(contract) if whole else contract.of(Status.CHECKED)
+    return {**contract.counts(), "findings": [msgspec.to_builtins(found) for found in findings]}
 
 
 def _logprob_info(stream: Stream, with_text: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ...constrained.contract import Contract
 from ...constrained.grammar import Grammar, Matcher
 from ...radix_cache import Lease
 from ..messages import Finish, Submit, TopLogprobs
@@ -31,6 +32,7 @@ class Job:
     retractions: int = 0
     grammar: Future[Grammar] | None = None
     matcher: Matcher | None = None
+    contract: Contract | None = None  # what the desk is to be told of the grammar's
     finish: Finish | None = None
     reported: int = 0  # generated tokens that the desk has been told of
     input_logprobs: list[float | None] | None = None

@@ -186,7 +186,10 @@ class Loop:
             elif error is not None:
                 self._deltas.append(aborted(job, f"compiling the grammar failed: {error}", 500))
             else:
-                job.matcher = job.grammar.result().matcher()
+                grammar = job.grammar.result()
+                job.matcher = grammar.matcher()
+                if job.submit.wants_contract or not grammar.contract.is_enforced:
+                    job.contract = grammar.contract
                 self.scheduler.add(job)
         self._compiling = still
 

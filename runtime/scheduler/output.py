@@ -41,6 +41,7 @@ def delta_of(job: Job) -> Delta:
             computed=max(min(job.computed, job.prompt) - job.cached, 0),  # 0: ended in the queue
             retractions=job.retractions,
         ),
+        contract=job.contract if first else None,
         finish=job.finish,
     )
     job.reported = job.generated

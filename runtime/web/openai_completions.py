@@ -8,7 +8,7 @@ from typing import Any
 from ..desk.desk import Desk
 from ..desk.generate import GenerateRequest
 from ..errors import InvalidRequestError
-from .openai_fields import check_fields, finish_reason, sampling_fields
+from .openai_fields import check_fields, finish_reason, promises, sampling_fields
 
 OWN = frozenset({"prompt", "echo", "best_of"})
 DEFAULT_MAX_TOKENS = 16
@@ -64,6 +64,7 @@ class Completion:
                 "return_text_in_logprobs": True,
                 "priority": fields.get("priority"),
                 "extra_key": fields.get("extra_key") or fields.get("cache_salt"),
+                "return_contract": fields.get("return_contract"),
             }
         )
 
@@ -81,6 +82,7 @@ class Completion:
             "logprobs": self._logprobs(index, result),
             "finish_reason": reason,
             "matched_stop": matched,
+            **promises(result["meta_info"]),
         }
 
     def opening(self, index: int) -> dict[str, Any] | None:
@@ -95,7 +97,8 @@ class Completion:
     def closing(self, index: int, result: Result) -> dict[str, Any]:
         """The chunk with the finish reason."""
         reason, matched = finish_reason(result["meta_info"])
-        return _chunk(index, "", finish_reason=reason, matched_stop=matched)
+        promised = promises(result["meta_info"])
+        return _chunk(index, "", finish_reason=reason, matched_stop=matched, **promised)
 
     def _logprobs(self, index: int, result: Result) -> dict[str, Any] | None:
         meta = result["meta_info"]

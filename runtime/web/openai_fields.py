@@ -31,12 +31,16 @@ SAMPLING = {
     "skip_special_tokens": "skip_special_tokens",
     "regex": "regex",
     "ebnf": "ebnf",
+    "gbnf": "gbnf",
+    "lark": "lark",
+    "structural_tag": "structural_tag",
     "json_schema": "json_schema",
+    "schema_mode": "schema_mode",
 }
 # Fields of the request itself, on both routes.
 REQUEST = frozenset(
     {"model", "stream", "stream_options", "response_format", "rid", "priority"}
-    | {"extra_key", "cache_salt", "logprobs"}
+    | {"extra_key", "cache_salt", "logprobs", "return_contract"}
 )
 # Fields that change no token: about the account, not the text.
 IGNORED = frozenset(
@@ -82,10 +86,18 @@ def _response_format(wanted: Any) -> dict[str, Any]:
             schema = holder.get("schema") if isinstance(holder, dict) else None
             if schema is None:
                 raise InvalidRequestError("response_format.json_schema.schema is missing")
-            return {"json_schema": json.dumps(schema, ensure_ascii=False)}
+            # Who says that it need not be strict takes what is checked for what is enforced.
+            loose = {"schema_mode": "best_effort"} if holder.get("strict") is False else {}
+            return {"json_schema": json.dumps(schema, ensure_ascii=False), **loose}
+        case "structural_tag" | "regex" | "ebnf" | "gbnf" | "lark":
+            source = wanted if kind == "structural_tag" else wanted.get(kind)
+            if source is None:
+                raise InvalidRequestError(f"response_format.{kind} is missing")
+            return {kind: source}
         case _:
             raise InvalidRequestError(
-                f"response_format.type is {kind!r}; it must be text, json_object or json_schema"
+                f"response_format.type is {kind!r}; it must be text, json_object, json_schema, "
+                "structural_tag, regex, ebnf, gbnf or lark"
             )
 
 
@@ -93,6 +105,11 @@ def finish_reason(meta: Mapping[str, Any]) -> tuple[str | None, Any]:
     """`finish_reason` and `matched_stop` of a choice."""
     reason = meta["finish_reason"]
     return (None, None) if reason is None else (reason["type"], reason.get("matched"))
+
+
+def promises(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What a choice says of its schema: the contract, and what was found wrong at its close."""
+    return {name: meta[name] for name in ("contract", "failures") if name in meta}
 
 
 def usage_of(results: list[dict[str, Any]], samples: int) -> dict[str, Any]:
