@@ -60,7 +60,9 @@ def _experts(settings: Settings) -> Experts:
     is_grouped = method == "group_limited_greedy"
     size = settings.integer("moe_intermediate_size")
     return Experts(
-        count=settings.integer("n_routed_experts"),
+        count=settings.integer(
+            settings.known("n_routed_experts", "num_experts", "num_local_experts")
+        ),
         chosen=settings.integer("num_experts_per_tok"),
         expert=MLP(intermediate=size),
         scale=settings.number("routed_scaling_factor", 1.0),
@@ -76,6 +78,7 @@ FAMILY = Family(
         **llama.NAMES,
         "q_down": "q_a_proj",
         "q_norm": "q_a_layernorm",
+        "q_up": "q_b_proj",
         "kv_down": "kv_a_proj_with_mqa",
         "kv_norm": "kv_a_layernorm",
         "kv_up": "kv_b_proj",

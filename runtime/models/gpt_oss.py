@@ -28,7 +28,7 @@ def read_spec(settings: Settings) -> DecoderSpec:
         attention=replace(attention, bias=has_bias, out_bias=has_bias, sinks=True),
         norm=llama.read_norm(settings, eps=1e-5),
         mlp=Experts(
-            count=settings.integer("num_local_experts"),
+            count=settings.integer(settings.known("num_local_experts", "num_experts")),
             chosen=settings.integer("num_experts_per_tok", 4),
             expert=MLP(
                 intermediate=settings.integer("intermediate_size"),

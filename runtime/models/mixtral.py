@@ -17,7 +17,7 @@ def read_spec(settings: Settings) -> DecoderSpec:
         attention=llama.read_attention(settings, theta=1_000_000.0),
         norm=llama.read_norm(settings, eps=1e-5),
         mlp=Experts(
-            count=settings.integer("num_local_experts", 8),
+            count=settings.integer(settings.known("num_local_experts", "num_experts"), 8),
             chosen=settings.integer("num_experts_per_tok", 2),
             expert=llama.read_mlp(settings),
             normalised=True,

@@ -44,7 +44,7 @@ def _mlp(settings: Settings, index: int) -> MLP | Experts:
     ):
         return llama.read_mlp(settings)
     return Experts(
-        count=settings.integer("num_experts"),
+        count=settings.integer(settings.known("num_experts", "num_local_experts")),
         chosen=settings.integer("num_experts_per_tok"),
         expert=llama.read_mlp(settings, size="moe_intermediate_size"),
         normalised=settings.flag("norm_topk_prob", False),

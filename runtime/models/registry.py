@@ -22,7 +22,7 @@ ARCHITECTURES = {  # as in config.json → module with a FAMILY
     "GptOssForCausalLM": ".gpt_oss",
     "LlamaForCausalLM": ".llama",
     "MistralForCausalLM": ".mistral",
-    "MixtralForCausalLM": ".mistral",
+    "MixtralForCausalLM": ".mixtral",
     "OPTForCausalLM": ".opt",
     "Olmo2ForCausalLM": ".olmo",
     "Phi3ForCausalLM": ".phi",

@@ -107,11 +107,13 @@ class LatentAttention:
         return self.out(torch.einsum("thr,hvr->thv", attended, to_values).flatten(1))
 
     def parameters(self, whole: bool = False) -> dict[str, Tensor]:
-        """Return `q` (after `q_down` and `q_norm`), `kv_down`, `kv_norm`, `kv_up` and `out`."""
-        named = self.q.parts(q=len(self.q.weight)) | self.out.parts(out=len(self.out.weight))
-        if self.latent.query_rank is not None:
+        """Return `q` (or `q_down`, `q_norm`, `q_up`), `kv_down`, `kv_norm`, `kv_up` and `out`."""
+        named = self.out.parts(out=len(self.out.weight))
+        if self.latent.query_rank is None:
+            named |= self.q.parts(q=len(self.q.weight))
+        else:
             named |= self.q_down.parts(q_down=self.latent.query_rank)
-            named |= self.q_norm.parameters("q_norm")
+            named |= self.q_norm.parameters("q_norm") | self.q.parts(q_up=len(self.q.weight))
         named |= self.kv_down.parts(kv_down=len(self.kv_down.weight))
         named |= self.kv_norm.parameters("kv_norm")
         named["kv_up.weight"] = self.kv_up.flatten(0, 1)

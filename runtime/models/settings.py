@@ -103,6 +103,10 @@ class Settings:
             raise self.error(name, "must be a list of strings")
         return tuple(value)
 
+    def known(self, *names: str) -> str:
+        """Return the first of a field's names that is there, or else the first."""
+        return next((name for name in names if self._values.get(name) is not None), names[0])
+
     def integers(self, name: str) -> tuple[int, ...]:
         """Return a list of integers; absent is empty."""
         value = self._get(name, [])

@@ -1,0 +1,48 @@
+"""Every family against `transformers`, by `benchmarks/models.py`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import transformers
+
+SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "models.py"
+TOLERANCE = 2e-4  # of logits in f32
+
+
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("model_matrix", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+MATRIX = script()
+
+
+COMPILED: list[str] = []  # families that the CPU kernels compute
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "kernels"),
+    [(name, "torch") for name in MATRIX.FAMILIES] + [(name, "compiled") for name in COMPILED],
+)
+def test_a_family_agrees_with_transformers_in_every_way_through_it(
+    family: str, kernels: str
+) -> None:
+    transformers.utils.logging.disable_progress_bar()
+    found = MATRIX.measure(family, disable_cpu_kernels=kernels == "torch")
+    differences = {way: getattr(found, way) for way in MATRIX.WAYS} | found.ropes
+    if found.window is not None:
+        differences["window"] = found.window
+    assert {way: value for way, value in differences.items() if value >= TOLERANCE} == {}
+    assert found.greedy == MATRIX.GREEDY
+    assert found.distinct > 10
