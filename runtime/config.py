@@ -17,7 +17,9 @@ SHIPPED_MODEL = Path(__file__).resolve().parent / "shipped"
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Which model, and how it is held in memory."""
 
-    model_path: str = str(SHIPPED_MODEL)
+    model_path: str = str(SHIPPED_MODEL)  # a folder, a .gguf file, or an id of the hub
+    revision: str | None = None  # branch, tag or commit of a hub id
+    load_format: Literal["auto", "safetensors", "gguf", "dummy"] = "auto"  # dummy: random weights
     tokenizer_path: str | None = None  # None: the model's folder
     served_model_name: str | None = None  # None: the model's path, or "radixlm-shipped"
     context_length: AtLeast1 | None = None  # tokens; None: what the checkpoint says

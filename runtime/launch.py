@@ -15,11 +15,13 @@ from typing import Protocol
 import msgspec
 import zmq
 
-from .config import EngineConfig
+from .config import EngineConfig, ModelConfig
 from .desk.desk import Desk
+from .hub import locate
 from .ipc import DeskEnd, Wire
 from .scheduler.process import Order, serve
-from .tokenizer import check_folder, load_tokenizer
+from .tokenizer import Tokenizer, load_tokenizer
+from .vocabulary import check_settings, check_vocabulary
 
 CLOSE_TIMEOUT_S = 10.0
 SAVE_TIMEOUT_S = 300.0  # more, where the cache is written to disk
@@ -142,17 +144,24 @@ async def launch(config: EngineConfig) -> Launched:
     Raises:
         ModelLoadError: the model or its tokenizer cannot be loaded; nothing is left running.
     """
-    for path in (config.model.model_path, config.model.tokenizer_path):
-        if path is not None:
-            check_folder(path)  # before a process is started for nothing
+    # Before a process is started for nothing; in a thread, since it may fetch a model.
+    model = await asyncio.to_thread(locate, config.model)
+    check_settings(model)
+    config = msgspec.structs.replace(config, model=model)
     launched = await _start(config, zmq.Context.instance())
     try:
-        await launched.desk.start(lambda: load_tokenizer(config.model))
+        await launched.desk.start(lambda: _load_tokenizer(model))
     except BaseException:
         # A process in the middle of loading need not be waited for; a thread must be.
         await launched.close(CLOSE_TIMEOUT_S if config.in_process else 0)
         raise
     return launched
+
+
+def _load_tokenizer(config: ModelConfig) -> Tokenizer:
+    tokenizer = load_tokenizer(config)
+    check_vocabulary(tokenizer, config)
+    return tokenizer
 
 
 async def _start(config: EngineConfig, context: zmq.Context[zmq.Socket[bytes]]) -> Launched:

@@ -60,7 +60,8 @@ async def _serve(engine: EngineConfig, server: ServerConfig) -> int:
         return 0
     launched = launching.result()
     try:
-        app = make_app(launched.desk, server, sampling_defaults(engine.model.model_path))
+        located = launched.desk.config.model.model_path
+        app = make_app(launched.desk, server, sampling_defaults(located))
         # A handler whose client is gone is cancelled, and its requests with it.
         runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=CUT_OFF_S

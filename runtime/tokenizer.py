@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..ir.roles import PLAIN, RoleFormat
@@ -265,6 +264,16 @@ class Tokenizer:
                     length = at
         return a[:length]
 
+    def tokens_from(self, first: int, *, added: bool) -> dict[str, int]:
+        """Return those with ids from `first` on: of the trained vocabulary, or added to it."""
+        extra: dict[str, int] = self._tokenizer.get_added_vocab()
+        every: dict[str, int] = self._tokenizer.get_vocab()
+        return {
+            text: token
+            for text, token in every.items()
+            if token >= first and (text in extra) is added
+        }
+
     def grammar_compiler(self, vocab_size: int, stop_ids: Sequence[int]) -> GrammarCompiler:
         """A compiler of grammars over this vocabulary."""
         from ..constrained.compiler import GrammarCompiler
@@ -285,24 +294,13 @@ def render_plain(messages: Messages, roles: RoleFormat, *, add_generation_prompt
     return text + roles.part("assistant")[0] if add_generation_prompt else text
 
 
-def check_folder(path: str) -> None:
-    """Make sure that `path` can be a checkpoint.
-
-    Raises:
-        ModelLoadError: it is no folder.
-    """
-    if not Path(path).is_dir():
-        raise ModelLoadError(f"no folder {path!r}; give the folder of a Hugging Face checkpoint")
-
-
 def load_tokenizer(config: ModelConfig) -> Tokenizer:
     """Load the tokenizer of a checkpoint.
 
     Raises:
-        ModelLoadError: the folder is missing, or holds no tokenizer that can be read.
+        ModelLoadError: the folder holds no tokenizer that can be read.
     """
     path = config.tokenizer_path or config.model_path
-    check_folder(path)
     try:
         with _importing:
             from transformers import AutoTokenizer

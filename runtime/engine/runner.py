@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeAlias
 
 import torch
@@ -16,12 +15,12 @@ from ..attention import Layout, make_attention
 from ..config import CacheConfig, ModelConfig
 from ..errors import ModelLoadError
 from ..kernels.build import KernelError
+from ..models.checkpoint import Checkpoint
 from ..models.decoder import Decoder
 from ..models.native import NativeDecoder, is_supported
 from ..models.registry import find_family
 from ..models.settings import Settings
 from ..models.spec import DecoderSpec
-from ..models.weights import load_weights
 from .inputs import Decodes, Inputs, Row
 from .memory import make_pool, pool_slots, slot_bytes
 from .sampler import Sampler
@@ -93,19 +92,15 @@ class Runner:
         Raises:
             ModelLoadError: what cannot be used, in which file, and what could.
         """
-        folder = Path(config.model_path)
-        if not folder.is_dir():
-            raise ModelLoadError(f"model_path {config.model_path!r} is no folder on this machine")
-        settings = Settings.read(folder / "config.json")
-        if settings.section("quantization_config"):
-            raise settings.error("quantization_config", "is not supported; use plain weights")
+        checkpoint = Checkpoint.open(config)
+        settings = checkpoint.settings
         family = find_family(settings.names("architectures"))
         spec = family.read_spec(settings)
         context_length = _context_length(config, spec)
         device = _device(config.device)
         dtype = _dtype(config.dtype, settings, spec, device)
         model = Decoder(replace(spec, max_positions=context_length), dtype, device)
-        load_weights(folder, family.targets(model), family.ignored)
+        checkpoint.fill(family.targets(model), family.ignored)
         pool = make_pool(spec, pool_slots(spec, cache, dtype, device), dtype, device)
         host_slots = num_slots_within(cache.host_bytes, slot_bytes(spec, dtype))
         host_slots -= host_slots % cache.page_size
@@ -117,7 +112,7 @@ class Runner:
             host_pool,
             settings,
             context_length=context_length,
-            eos_token_ids=_eos_token_ids(folder, settings),
+            eos_token_ids=checkpoint.eos_token_ids,
             cpu_kernels=not config.disable_cpu_kernels,
         )
 
@@ -147,15 +142,6 @@ def _compute(model: Decoder, pool: KVPool, config: ModelConfig) -> Compute:
         return model(tokens, positions, wanted, attention)
 
     return compute
-
-
-def _eos_token_ids(folder: Path, settings: Settings) -> tuple[int, ...]:
-    """Return the ids of both files: chat models name their end of turn in the second alone."""
-    ids = settings.token_ids("eos_token_id")
-    path = folder / "generation_config.json"
-    if path.exists():
-        ids += Settings.read(path).token_ids("eos_token_id")
-    return tuple(dict.fromkeys(ids))
 
 
 def _context_length(config: ModelConfig, spec: DecoderSpec) -> int:

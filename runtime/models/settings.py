@@ -39,6 +39,9 @@ class Settings:
         """Read the object in a file; see `read_json` for errors."""
         return cls(read_json(path), str(path))
 
+    def __contains__(self, name: str) -> bool:
+        return self._values.get(name) is not None
+
     def integer(self, name: str, default: int = _REQUIRED) -> int:
         """Return a positive integer."""
         value = self._get(name, default)

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 import msgspec
 import zmq
@@ -66,12 +66,17 @@ def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[byte
     except zmq.ZMQError:  # the desk is gone: there is nobody to tell
         pass
     except EngineError as error:
-        end.send(Fatal(error=str(error)))
+        _report(end, str(error))
     except Exception as error:
         logging.getLogger(__name__).exception("the scheduler ended")
-        end.send(Fatal(error=f"{type(error).__name__}: {error}"))
+        _report(end, f"{type(error).__name__}: {error}")
     finally:
         end.close()
+
+
+def _report(end: SchedulerEnd, error: str) -> None:
+    with suppress(zmq.ZMQError):  # the desk may have failed first, and be gone
+        end.send(Fatal(error=error))
 
 
 def main() -> None:

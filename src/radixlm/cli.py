@@ -99,11 +99,12 @@ def _shown(file: str) -> str:
 def _tokenizer(name: str) -> Any:
     from .runtime.config import ModelConfig
     from .runtime.errors import ModelLoadError
+    from .runtime.hub import locate
     from .runtime.tokenizer import load_tokenizer
 
     config = ModelConfig() if name == SHIPPED else ModelConfig(model_path=name)
     try:
-        return load_tokenizer(config)
+        return load_tokenizer(locate(config))
     except ModelLoadError as error:
         raise LoadError(str(error)) from None
 
