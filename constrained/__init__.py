@@ -9,6 +9,8 @@
     auto_backend.py  llguidance_backend.py  xgrammar_backend.py
     schema.py     core schemas to xgrammar's EBNF (with objects.py, strings.py, numbers.py, ebnf.py)
     pattern.py    regexes to EBNF; automaton.py: are they empty, finite, what is their opposite
+    completion.py closing.py  documents that end within a budget of tokens, by way of outline.py,
+                  loose.py, expressions.py, network.py, recogniser.py, spelling.py, search.py
     bitmask.py    packed masks, and how they are applied to logits
     errors.py     what can be wrong
 
@@ -20,6 +22,7 @@ from __future__ import annotations
 from .compile import Compiled, compile
 from .contract import Contract, Failure, Finding, Status
 from .errors import (
+    BudgetError,
     GrammarError,
     LimitError,
     MalformedError,
@@ -29,6 +32,7 @@ from .errors import (
 from .spec import GrammarSpec
 
 __all__ = [
+    "BudgetError",
     "Compiled",
     "Contract",
     "Failure",

@@ -4,7 +4,8 @@
     `hint` say it to programs ├── MalformedError            the source is not a regex, a grammar,
     a JSON Schema, a list of choices ├── UnsupportedError          well-formed, but a mask cannot
     enforce it, so it is refused, not dropped ├── UnsatisfiableError        no finite text matches
-    it └── LimitError                too large, too deep, too slow, or too many at once;
+    it ├── BudgetError               no document that is known fits into the tokens allowed
+    └── LimitError                too large, too deep, too slow, or too many at once;
     `retryable` says if again can help
 
 Nothing else leaves this room for a bad grammar: no exception of a back end, no `RecursionError`,
@@ -14,6 +15,7 @@ no `UnicodeError`.
 from __future__ import annotations
 
 __all__ = [
+    "BudgetError",
     "GrammarError",
     "LimitError",
     "MalformedError",
@@ -56,6 +58,24 @@ class UnsupportedError(GrammarError):
 
 class UnsatisfiableError(GrammarError):
     """No finite text matches: generation could never end."""
+
+
+class BudgetError(GrammarError):
+    """The budget of tokens is below what a document takes.
+
+    Attributes:
+        budget: tokens that may be generated.
+        minimum: tokens that suffice for a document.
+    """
+
+    def __init__(self, budget: int, minimum: int, *, kind: str) -> None:
+        self.budget = budget
+        self.minimum = minimum
+        super().__init__(
+            f"a complete text needs {minimum} tokens, and {budget} may be generated",
+            kind=kind,
+            hint=f"Give it max_new_tokens={minimum} or more, and a prompt that leaves room.",
+        )
 
 
 class LimitError(GrammarError):

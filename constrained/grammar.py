@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
 from .contract import Contract, Failure
 from .spec import GrammarSpec
+
+if TYPE_CHECKING:
+    from .completion import Completion
 
 __all__ = ["Grammar", "Matcher"]
 
@@ -35,6 +39,14 @@ class Grammar(Protocol):
 
     def matcher(self) -> Matcher:
         """Start a new match at the beginning of the text. Cheap: no copy of the grammar."""
+        ...
+
+    @property
+    def completion(self) -> Completion:
+        """How texts are completed within a budget; made when it is first asked for.
+
+        Cost then: some 20 ms, up to a second for a large schema. For one thread at a time.
+        """
         ...
 
 
@@ -67,6 +79,13 @@ class Matcher(Protocol):
 
     def fork(self) -> Matcher:
         """Return an independent matcher at the same position."""
+        ...
+
+    def completes(self, tokens: Sequence[int]) -> bool:
+        """Whether these tokens, none of them a stop token, may follow and complete the text.
+
+        The position stays. Cost: microseconds a token, and perhaps a mask.
+        """
         ...
 
     @property

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NoReturn
 
 import llguidance
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from .bitmask import allocate_bitmask
 from .check import Check
+from .completion import Completion
 from .contract import Contract, Failure
 from .errors import (
     GrammarError,
@@ -29,10 +32,13 @@ from .errors import (
     UnsupportedError,
 )
 from .llguidance_numbers import with_cut_bounds
+from .normal.form import Core
+from .outline import outline
 from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .regexes import rust_syntax
 from .spec import GrammarSpec, parse_json
+from .spelling import speller_of
 from .tags import lower_tags
 from .vocab import Vocabulary
 
@@ -83,25 +89,29 @@ class Compiler:
                 return compile_json(
                     spec,
                     lambda plan: self._grammar(
-                        spec, f"start: %json {_json(plan)}", plan.contract, plan.check
+                        spec,
+                        f"start: %json {_json(plan)}",
+                        plan.contract,
+                        plan.check,
+                        plan.core,
                     ),
                 )
             if spec.kind == "structural_tag":
                 lark, contract = lower_tags(spec, _json)
-                return self._grammar(spec, lark, contract, None)
-            return self._grammar(spec, _lark(spec), Contract(), None)
+                return self._grammar(spec, lark, contract, None, True)
+            return self._grammar(spec, _lark(spec), Contract(), None, True)
         except RecursionError as error:
             raise LimitError("the source nests or refers too deep", kind=spec.kind) from error
 
     def _grammar(
-        self, spec: GrammarSpec, lark: str, contract: Contract, check: Check | None
+        self, spec: GrammarSpec, lark: str, contract: Contract, check: Check | None, core: Core
     ) -> Grammar:
         # At the end, so that lines in messages are the user's.
         source = llguidance.LLMatcher.grammar_from_lark(f"{lark}\n{EVERY_TOKEN}\n")
         matcher = llguidance.LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
         if matcher.is_error():
             _refuse(matcher.get_error(), spec)
-        grammar = Grammar(spec, contract, check, matcher, self)
+        grammar = Grammar(spec, contract, check, matcher, self, core)
         mask = allocate_bitmask(1, self._vocabulary.size)
         grammar.matcher().fill(mask, 0)
         if not mask.any():
@@ -129,12 +139,14 @@ class Grammar:
         check: Check | None,
         start: Any,
         compiler: Compiler,
+        core: Core,
     ) -> None:
         self.spec = spec
         self.contract = contract
         self._check = check
         self._start = start  # llguidance's, at the beginning
         self._compiler = compiler
+        self._core = core  # what a schema became
 
     def matcher(self) -> Matcher:
         """Start a new match at the beginning of the text."""
@@ -143,6 +155,12 @@ class Grammar:
     def check(self, text: str) -> list[Failure]:
         """Return what is wrong with a closed document."""
         return [] if self._check is None else self._check.failures(text)
+
+    @cached_property
+    def completion(self) -> Completion:
+        """How texts are completed within a budget."""
+        speller = speller_of(self._compiler.vocabulary)
+        return Completion(self.spec, self.matcher(), outline(self.spec, self._core), speller)
 
 
 class Matcher:
@@ -208,6 +226,15 @@ class Matcher:
         other._is_stopped = self._is_stopped
         other._row = self._row
         return other
+
+    def completes(self, tokens: Sequence[int]) -> bool:
+        """Whether these tokens may follow and complete the text."""
+        if self._is_stopped or not tokens:
+            return not tokens and self.is_accepting
+        self._mask()  # refills the fuel; whoever goes on from here needs it anyway
+        stop_id = min(self._compiler.vocabulary.stop_ids)
+        taken: int = self._matcher.validate_tokens([*tokens, stop_id])
+        return taken == len(tokens) + 1
 
     @property
     def is_accepting(self) -> bool:

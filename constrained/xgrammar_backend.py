@@ -12,9 +12,12 @@ shared; a matcher is one thread's.
 from __future__ import annotations
 
 import enum
+import itertools
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,14 +27,18 @@ from torch import Tensor
 
 from .bitmask import allocate_bitmask
 from .check import Check
+from .completion import Completion
 from .contract import Contract, Failure
 from .ebnf import alternation, literal
 from .errors import LimitError, MalformedError, UnsatisfiableError, UnsupportedError
 from .gbnf import one_line_rules
+from .normal.form import Core
+from .outline import outline
 from .pattern import lower_pattern
 from .plan import compile_json
 from .schema import lower_schema
 from .spec import GrammarSpec, parse_json
+from .spelling import speller_of
 from .vocab import Vocabulary
 
 __all__ = ["Compiler"]
@@ -63,15 +70,15 @@ class Compiler:
                 return compile_json(
                     spec,
                     lambda plan: self._grammar(
-                        spec, lower_schema(plan.core), plan.contract, plan.check
+                        spec, lower_schema(plan.core), plan.contract, plan.check, plan.core
                     ),
                 )
-            return self._grammar(spec, _ebnf(spec), Contract(), None)
+            return self._grammar(spec, _ebnf(spec), Contract(), None, True)
         except RecursionError as error:
             raise LimitError("the source nests or refers too deep", kind=spec.kind) from error
 
     def _grammar(
-        self, spec: GrammarSpec, text: str, contract: Contract, check: Check | None
+        self, spec: GrammarSpec, text: str, contract: Contract, check: Check | None, core: Core
     ) -> Grammar:
         try:
             grammar = xgrammar.Grammar.from_ebnf(text)
@@ -82,7 +89,7 @@ class Compiler:
             compiled = self._compiler.compile_grammar(grammar)
         except (RuntimeError, ValueError) as error:
             raise LimitError(_message(error), kind=spec.kind) from error
-        result = Grammar(spec, contract, check, compiled, self._ids)
+        result = Grammar(spec, contract, check, compiled, self._ids, core)
         mask = allocate_bitmask(1, self._ids.vocabulary.size)
         result.matcher().fill(mask, 0)
         if not mask.any():
@@ -118,12 +125,14 @@ class Grammar:
         check: Check | None,
         compiled: xgrammar.CompiledGrammar,
         ids: _Ids,
+        core: Core,
     ) -> None:
         self.spec = spec
         self.contract = contract
         self._check = check
         self._compiled = compiled
         self._ids = ids
+        self._core = core  # what a schema became
 
     def matcher(self) -> Matcher:
         """Start a new match at the beginning of the text."""
@@ -132,6 +141,12 @@ class Grammar:
     def check(self, text: str) -> list[Failure]:
         """Return what is wrong with a closed document."""
         return [] if self._check is None else self._check.failures(text)
+
+    @cached_property
+    def completion(self) -> Completion:
+        """How texts are completed within a budget."""
+        speller = speller_of(self._ids.vocabulary)
+        return Completion(self.spec, self.matcher(), outline(self.spec, self._core), speller)
 
 
 class Matcher:
@@ -172,6 +187,13 @@ class Matcher:
     def fork(self) -> Matcher:
         """Return an independent matcher at the same position."""
         return Matcher(self._matcher.fork(), self._ids, self._accepted)
+
+    def completes(self, tokens: Sequence[int]) -> bool:
+        """Whether these tokens may follow and complete the text."""
+        taken = sum(1 for _ in itertools.takewhile(self.accept, tokens))
+        is_complete = taken == len(tokens) and self.is_accepting
+        self.rollback(taken)
+        return is_complete
 
     @property
     def is_accepting(self) -> bool:

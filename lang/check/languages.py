@@ -6,22 +6,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...constrained.errors import GrammarError, MalformedError, UnsatisfiableError
+from ...constrained.expressions import (
+    Expression,
+    Reference,
+    Rules,
+    UnreadableError,
+    read_grammar,
+)
 from ...constrained.pattern import lower_pattern
 from ...constrained.plan import compile_json
 from ...constrained.schema import lower_schema
 from ...constrained.spec import GrammarSpec
 from ...ir.nodes import Gen
-from .grammar import (
-    Expression,
-    Reference,
-    Rules,
-    UnreadableError,
-    forced_prefix,
-    longest_bytes,
-    may_begin,
-    read_grammar,
-    shortest_texts,
-)
+from .grammar import forced_prefix, longest_bytes, may_begin, shortest_texts
 from .shortest import fewest_tokens
 from .tokens import Counter
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...constrained.ebnf import ALL, Charset
-from .grammar import (
+from ...constrained.expressions import (
     Choice,
     Expression,
     Literal,

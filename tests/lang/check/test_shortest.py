@@ -8,16 +8,9 @@ import re
 
 import pytest
 
+from radixlm.constrained.expressions import Reference, UnreadableError, read_grammar
 from radixlm.constrained.pattern import lower_pattern
-from radixlm.lang.check.grammar import (
-    Reference,
-    UnreadableError,
-    forced_prefix,
-    longest_bytes,
-    may_begin,
-    read_grammar,
-    shortest_texts,
-)
+from radixlm.lang.check.grammar import forced_prefix, longest_bytes, may_begin, shortest_texts
 from radixlm.lang.check.shortest import fewest_tokens
 
 ROOT = Reference("root")

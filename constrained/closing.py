@@ -1,0 +1,258 @@
+"""A match that is complete within its budget of tokens: a matcher around the back end's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .completion import FAR, MARGIN, Completion, Plan, first_fitting
+from .grammar import Grammar, Matcher
+from .recogniser import Position
+from .search import searched
+
+__all__ = ["Closing"]
+
+MAX_LENGTHS = 16  # positions behind one token whose plans are made to widen a mask
+MAX_RESTS = 8  # of an old plan, that are tried
+MAX_TRIALS = 60  # of a search, one for a token
+MAX_SINGLY = 64  # tokens that are followed one by one; more are followed all at once
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a match stands.
+
+    Attributes:
+        position: in the recogniser; None where it is lost.
+        plan: verified, and fits; None while the match is far from its budget.
+        verify_at: when no more tokens remain than this, a plan is verified again.
+    """
+
+    position: Position | None
+    plan: Plan | None
+    verify_at: int
+
+
+class Closing:
+    """One request's match, which ends within its budget; see `completion.py` and `Matcher`.
+
+    Whoever samples asks `admits` of each token; where it says no, it samples again under `narrowed`.
+
+    Attributes:
+        remaining: tokens that may still come.
+        closed_at: how many tokens stood when the budget first refused one; None: it never did.
+    """
+
+    def __init__(self, completion: Completion, matcher: Matcher, budget: int) -> None:
+        self._completion = completion
+        self._matcher = matcher
+        self.remaining = budget
+        self.closed_at: int | None = None
+        self._accepted = 0
+        self._standing = Standing(completion.start, completion.shortest, budget // 2)
+        self._past: list[Standing] = []
+        self._trial: tuple[int, Standing] | None = None  # an admitted token: the matcher has it
+        self._refused: set[int] = set()  # here
+        self._has_searched = False  # from here
+
+    @classmethod
+    def of(cls, grammar: Grammar, budget: int) -> Matcher:
+        """Start a match of a grammar that ends within a budget.
+
+        Returns:
+            A plain matcher where the grammar's minimum is not known: nothing is promised then.
+
+        Raises:
+            BudgetError: the budget is below the minimum.
+        """
+        completion = grammar.completion
+        completion.refuse(budget)
+        if completion.minimum is None:
+            return grammar.matcher()
+        return cls(completion, grammar.matcher(), budget)
+
+    def admits(self, token: int) -> bool:
+        """Whether a token that the mask allows leaves a way to complete the text in time.
+
+        Cost: a microsecond a byte while the budget is far; near it a plan is made and verified.
+        """
+        if self._trial is not None and self._trial[0] == token:
+            return True
+        if self._is_stop(token):
+            return True
+        self._undo_trial()
+        if token in self._refused or not self._matcher.accept(token):
+            return False
+        following = self._following(token)
+        if following is None:
+            self._matcher.rollback(1)
+            self._refused.add(token)
+            if self.closed_at is None:
+                self.closed_at = self._accepted
+            return False
+        self._trial = (token, following)
+        return True
+
+    def narrowed(self, row: Tensor) -> Tensor:
+        """Return a mask row without the tokens that the budget forbids.
+
+        Args:
+            row: [ceil(vocab / 32)] i32 on the CPU, as `fill` wrote it here.
+
+        Returns:
+            A row of the same shape, never all 0: the plan's token, or a stop token, is in it.
+        """
+        self._undo_trial()
+        vocabulary = self._completion.speller.vocabulary
+        bits = np.unpackbits(row.numpy().view(np.uint8), bitorder="little")
+        allowed = np.flatnonzero(bits)
+        stops = sorted(vocabulary.stop_ids)
+        kept = np.zeros_like(bits)
+        kept[stops] = bits[stops]
+        kept[self._fitting(allowed)] = 1
+        kept[list(self._refused)] = 0
+        if (plan := self._secured()) is not None and plan:
+            kept[plan[0]] = 1
+        return torch.from_numpy(np.packbits(kept, bitorder="little").view(np.int32))
+
+    def fill(self, mask: Tensor, row: int) -> None:
+        """Write which tokens the grammar allows, whatever remains of the budget."""
+        self._undo_trial()
+        self._matcher.fill(mask, row)
+
+    def accept(self, token: int) -> bool:
+        """Advance by a token; false, with nothing changed, for one that `admits` refuses."""
+        if not self.admits(token):
+            return False
+        if self._trial is None:  # a stop token
+            if not self._matcher.accept(token):
+                return False
+            following = self._standing
+        else:
+            following = self._trial[1]
+        self._past.append(self._standing)
+        self._standing, self._trial = following, None
+        self._refused.clear()
+        self._has_searched = False
+        self._accepted += 1
+        self.remaining -= 1
+        return True
+
+    def rollback(self, count: int) -> None:
+        """Undo the last tokens."""
+        self._undo_trial()
+        self._matcher.rollback(count)
+        if count:
+            self._standing = self._past[-count]
+            del self._past[-count:]
+            self._refused.clear()
+            self._has_searched = False
+            self._accepted -= count
+            self.remaining += count
+            if self.closed_at is not None and self.closed_at > self._accepted:
+                self.closed_at = None
+
+    def fork(self) -> Closing:
+        """Return an independent match at the same position, with the same budget."""
+        self._undo_trial()
+        other = Closing(self._completion, self._matcher.fork(), self.remaining)
+        other.closed_at, other._accepted = self.closed_at, self._accepted
+        other._standing, other._past = self._standing, list(self._past)
+        return other
+
+    def completes(self, tokens: Sequence[int]) -> bool:
+        """Whether these tokens may follow and complete the text."""
+        self._undo_trial()
+        return self._matcher.completes(tokens)
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether the text so far is complete."""
+        self._undo_trial()
+        return self._matcher.is_accepting
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing but a stop token is legal any more."""
+        self._undo_trial()
+        return self._matcher.is_finished
+
+    def forced(self) -> str:
+        """Return the text that must come next."""
+        self._undo_trial()
+        return self._matcher.forced()
+
+    def _is_stop(self, token: int) -> bool:
+        return token in self._completion.speller.vocabulary.stop_ids
+
+    def _undo_trial(self) -> None:
+        if self._trial is not None:
+            self._trial = None
+            self._matcher.rollback(1)
+
+    def _following(self, token: int) -> Standing | None:
+        """Return the standing behind a token that the matcher has just taken; None: it is illegal.
+
+        Far from the budget the recogniser's price is believed; near it a plan must be verified.
+        """
+        standing, completion = self._standing, self._completion
+        position, left = completion.after(standing.position, token), self.remaining - 1
+        plan = standing.plan
+        if (
+            completion.is_trusted
+            and position is not None
+            and left > max(FAR * position.price + MARGIN, standing.verify_at)
+        ):
+            return Standing(position, None, standing.verify_at)
+        if plan and plan[0] == token:
+            return Standing(position, plan[1:], standing.verify_at)
+        found = self._planned(position, plan, left)
+        return None if found is None else Standing(position, found, left // 2)
+
+    def _planned(self, position: Position | None, old: Plan | None, left: int) -> Plan | None:
+        """Return a verified plan that fits into what is left: the proposed one, else what is left
+        of an old one, else one that is found by trying, once for a token.
+        """
+        proposed = self._completion.proposed(position)
+        found = first_fitting((proposed,), self._matcher, left)
+        if found is not None or (proposed is not None and len(proposed) > left):
+            return found
+        if old is not None:
+            rests = (old[index:] for index in range(min(len(old) + 1, MAX_RESTS)))
+            found = first_fitting(rests, self._matcher, left)
+        if found is None and left > 0 and not self._has_searched:
+            self._has_searched = True
+            found = searched(self._matcher, self._completion, position, max_trials=MAX_TRIALS)
+        return found if found is not None and len(found) <= left else None
+
+    def _secured(self) -> Plan | None:
+        """Return the plan of this position, made and verified now if it was far from its budget."""
+        standing = self._standing
+        if standing.plan is None:
+            self._has_searched = False
+            found = self._planned(standing.position, None, self.remaining)
+            self._standing = Standing(standing.position, found, self.remaining // 2)
+        return self._standing.plan
+
+    def _fitting(self, allowed: np.ndarray) -> np.ndarray:
+        """Return those of some tokens behind which what remains suffices, as far as is known."""
+        position, left = self._standing.position, self.remaining - 1
+        recogniser = self._completion.recogniser
+        none = allowed[:0]
+        if position is None or recogniser is None:
+            return none
+        if len(allowed) <= MAX_SINGLY:
+            behind = [self._completion.after(position, int(token)) for token in allowed]
+            fits = [p is not None and self._completion.length(p, left) <= left for p in behind]
+            return allowed[np.array(fits, dtype=np.bool_)]
+        reach = recogniser.reach(position)
+        prices = [one.price for one in reach.positions]
+        fitting = np.array([*(price <= left for price in prices), False])  # the last is for -1
+        dearer = [index for index, price in enumerate(prices) if price > left]
+        for index in sorted(dearer, key=prices.__getitem__)[:MAX_LENGTHS]:
+            fitting[index] = self._completion.length(reach.positions[index], left) <= left
+        return allowed[fitting[reach.of_token[allowed]]]

@@ -1,0 +1,173 @@
+"""Documents that are always complete: how each match is ended within its budget of tokens.
+
+A *plan* is a list of tokens that completes the text, and that the back end's own matcher has said
+yes to. A match with a budget holds a plan that fits into what remains; a token is legal only if the
+position behind it has one too. The plan of the position, and its rest after its own first token,
+are always at hand: so there is a legal token at every step, and the text is complete at the last.
+
+Plans are proposed by a recogniser of the grammar (`recogniser.py`); where it does not know, by
+trying (`search.py`). For regular kinds the shortest plan is looked for over all tokens, so lengths
+are exact; for the others a plan spells a text of least price with the fewest tokens: no text that
+it finds is shorter, but one may exist.
+
+A match that is far from its budget is followed, and nothing more: while what remains is over
+`FAR` times the price of completing and `MARGIN` tokens, plans are verified each time that the
+remainder has halved only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .errors import BudgetError, GrammarError
+from .grammar import Matcher
+from .network import Network
+from .outline import Outline
+from .recogniser import Position, Recogniser
+from .search import searched
+from .spec import GrammarSpec
+from .spelling import IMPOSSIBLE, Speller
+
+__all__ = ["Completion", "Plan"]
+
+FAR = 2
+MARGIN = 32
+FIRST_TRIALS = 400  # of a search from the beginning
+MAX_WALKS = 64  # positions whose tokens are all followed, for one exact length: 1 to 60 ms each
+# Bounds of repetitions that the network keeps: where lengths are exact, tokens that repeat too often
+# must not be followed.
+SPREAD, WIDE_SPREAD = 4, 256
+
+Plan = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """The fewest tokens that a document is known to fit in."""
+
+    tokens: int
+    is_exact: bool  # no document has fewer; else one may, which was not found
+
+
+class Completion:
+    """How texts of one grammar are completed. For one thread at a time.
+
+    Attributes:
+        recogniser: None where the grammar cannot be read.
+        is_trusted: whether the recogniser's prices hold without being verified each time.
+        minimum: None where no document was found; then nothing is promised.
+    """
+
+    def __init__(
+        self, spec: GrammarSpec, start: Matcher, outline: Outline | None, speller: Speller
+    ) -> None:
+        """Read the grammar and look for the shortest document.
+
+        Args:
+            spec: for messages.
+            start: a match at the beginning.
+            outline: of the grammar.
+            speller: of the vocabulary.
+        """
+        self.spec = spec
+        self.speller = speller
+        self.recogniser: Recogniser | None = None
+        self._is_regular = outline is not None and outline.is_regular
+        self._inexact: set[Position] = set()
+        if outline is not None:
+            try:
+                spread = WIDE_SPREAD if outline.is_regular else SPREAD
+                network = Network.of(outline.rules, speller.counts, max_spread=spread)
+                self.recogniser = Recogniser(network, speller)
+            except (GrammarError, RecursionError):
+                self.recogniser = None
+        first = self.proposed(self.start)
+        self.is_trusted = (
+            outline is not None
+            and outline.is_exact
+            and first is not None
+            and start.completes(first)
+        )
+        if first is None or not start.completes(first):
+            first = searched(start, self, self.start, max_trials=FIRST_TRIALS)
+        self.shortest: Plan | None = first
+        self.minimum = (
+            None
+            if first is None
+            else Minimum(
+                len(first),
+                self.is_trusted and self._is_regular and self.start not in self._inexact,
+            )
+        )
+
+    @property
+    def start(self) -> Position | None:
+        """The position at the beginning; None where nothing is recognised."""
+        return None if self.recogniser is None else self.recogniser.start
+
+    def after(self, position: Position | None, token: int) -> Position | None:
+        """Return the position behind a token; None where it is lost."""
+        if position is None or self.recogniser is None:
+            return None
+        following = self.recogniser.after(position, self.speller.vocabulary.tokens[token])
+        return None if following is self.recogniser.nowhere else following
+
+    def proposed(self, position: Position | None) -> Plan | None:
+        """Return a plan for a position, not verified; None where there is none."""
+        if self.recogniser is None or position is None or position.price >= IMPOSSIBLE:
+            return None
+        if position.tokens is None:
+            spelled = self.speller.tokens(self.recogniser.completion(position))
+            if spelled is not None and self._is_regular:
+                spelled = self._shortest(position, spelled)
+            position.tokens = spelled
+        return position.tokens
+
+    def length(self, position: Position, limit: int) -> int:
+        """Return how many tokens complete a position, exactly only where it is not over `limit`
+        by the price.
+        """
+        if position.price <= limit:
+            return position.price
+        plan = self.proposed(position)
+        return IMPOSSIBLE if plan is None else len(plan)
+
+    def _shortest(self, position: Position, known: Plan) -> Plan:
+        """Look breadth first for fewer tokens than `known`."""
+        assert self.recogniser is not None
+        seen = {position}
+        level: list[tuple[Position, Plan]] = [(position, ())]
+        walks = 0
+        for _ in range(len(known) - 1):
+            following: list[tuple[Position, Plan]] = []
+            for place, path in level:
+                walks += 1
+                if walks > MAX_WALKS:
+                    self._inexact.add(position)
+                    return known
+                for target, token in self.recogniser.ends(place):
+                    if target.is_accepting:
+                        return (*path, token)
+                    if target not in seen:
+                        seen.add(target)
+                        following.append((target, (*path, token)))
+            level = following
+        return known
+
+    def refuse(self, budget: int) -> None:
+        """Raise if no document that is known fits into a budget.
+
+        Raises:
+            BudgetError: with the minimum.
+        """
+        if self.minimum is not None and budget < self.minimum.tokens:
+            raise BudgetError(budget, self.minimum.tokens, kind=self.spec.kind)
+
+
+def first_fitting(plans: Iterable[Plan | None], matcher: Matcher, limit: int) -> Plan | None:
+    """Return the first of some plans that a match can be completed with within a limit."""
+    for plan in plans:
+        if plan is not None and len(plan) <= limit and matcher.completes(plan):
+            return plan
+    return None

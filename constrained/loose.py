@@ -1,0 +1,140 @@
+"""Core schemas made such that EBNF holds them: near what they were, and never called the same.
+
+Conjunctions are merged keyword by keyword, after their alternatives are multiplied out; of two
+patterns one is kept; what one keyword of a pair cannot say beside the other is left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from .normal.form import Core
+
+__all__ = ["loosened"]
+
+MAX_CASES = 24  # of one conjunction
+MAX_REFERENCES = 8  # opened inside each other
+
+
+def loosened(core: Core) -> Core:
+    """Return a core schema that `lower_schema` takes, if one is found that is near `core`."""
+    definitions: dict[str, Core] = {} if isinstance(core, bool) else core.get("$defs", {})
+    walk = _Loosening(definitions)
+    result = walk.of(core)
+    if isinstance(result, dict) and definitions:
+        return {**result, "$defs": {name: walk.of(part) for name, part in definitions.items()}}
+    return result
+
+
+class _Loosening:
+    def __init__(self, definitions: Mapping[str, Core]) -> None:
+        self._definitions = definitions
+
+    def of(self, core: Core) -> Core:
+        """Loosen a schema and all below it."""
+        if isinstance(core, bool):
+            return core
+        core = {key: value for key, value in core.items() if key != "$defs"}
+        if "allOf" in core or ("anyOf" in core and len(core) > 1):
+            return self._any([self._leaf(case) for case in self._cases(core, 0)])
+        if "anyOf" in core:
+            return self._any([self.of(part) for part in core["anyOf"]])
+        return core if "$ref" in core and len(core) == 1 else self._leaf(core)
+
+    def _any(self, parts: list[Core]) -> Core:
+        kept = [part for part in parts if part is not False]
+        if not kept:
+            return False
+        return kept[0] if len(kept) == 1 else {"anyOf": kept}
+
+    def _cases(self, core: Core, depth: int) -> list[dict[str, Any]]:
+        """Multiply a conjunction out into schemas without combinators; the first ones of many."""
+        if core is False:
+            return []
+        if core is True:
+            return [{}]
+        rest = {k: v for k, v in core.items() if k not in ("allOf", "anyOf", "$ref", "$defs")}
+        factors: list[list[dict[str, Any]]] = [[rest]]
+        for part in core.get("allOf", ()):
+            factors.append(self._cases(part, depth))
+        if "anyOf" in core:
+            factors.append([case for part in core["anyOf"] for case in self._cases(part, depth)])
+        if "$ref" in core and depth < MAX_REFERENCES:
+            target = self._definitions.get(core["$ref"].rpartition("/")[2], True)
+            factors.append(self._cases(target, depth + 1))
+        found: list[dict[str, Any]] = []
+        for combination in itertools.islice(itertools.product(*factors), 16 * MAX_CASES):
+            merged: dict[str, Any] | None = {}
+            for part in combination:
+                merged = None if merged is None else _merged(merged, part)
+            if merged is not None and merged not in found:
+                found.append(merged)
+        return found[:MAX_CASES]
+
+    def _leaf(self, core: dict[str, Any]) -> Core:
+        """Loosen a schema without combinators."""
+        core = dict(core)
+        if "enum" in core or "const" in core:
+            return {key: core[key] for key in ("enum", "const", "type") if key in core}
+        if "pattern" in core:
+            core.pop("minLength", None)
+            core.pop("maxLength", None)
+        if core.get("multipleOf", 1) != 1:
+            core.pop("multipleOf")
+        if "patternProperties" in core and (
+            len(core["patternProperties"]) > 1
+            or core.get("properties")
+            or core.get("additionalProperties", True) is not False
+        ):
+            others = [core.get("additionalProperties", True), *core.pop("patternProperties").values()]
+            core["additionalProperties"] = True if True in others else {"anyOf": others}
+        for key in ("properties", "patternProperties"):
+            if key in core:
+                core[key] = {name: self.of(part) for name, part in core[key].items()}
+        for key in ("additionalProperties", "items"):
+            if key in core:
+                core[key] = self.of(core[key])
+        if "prefixItems" in core:
+            core["prefixItems"] = [self.of(part) for part in core["prefixItems"]]
+        return core
+
+
+def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what satisfies two schemas without combinators; None if nothing does."""
+    result = {**right, **left}
+    for key in left.keys() & right.keys():
+        ours, theirs = left[key], right[key]
+        if key in ("minimum", "exclusiveMinimum") or key.startswith("min"):
+            result[key] = max(ours, theirs)
+        elif key in ("maximum", "exclusiveMaximum") or key.startswith("max"):
+            result[key] = min(ours, theirs)
+        elif key == "type":
+            types = _common_types(ours, theirs)
+            if not types:
+                return None
+            result[key] = types
+        elif key == "enum":
+            result[key] = [value for value in ours if value in theirs]
+            if not result[key]:
+                return None
+        elif key == "const" and ours != theirs:
+            return None
+        elif key in ("properties", "patternProperties"):
+            both = {name: {"allOf": [ours[name], theirs[name]]} for name in ours.keys() & theirs}
+            result[key] = {**ours, **theirs, **both}
+        elif key == "required":
+            result[key] = [*ours, *(name for name in theirs if name not in ours)]
+        elif key in ("items", "additionalProperties"):
+            result[key] = {"allOf": [ours, theirs]}
+    return result
+
+
+def _common_types(ours: Any, theirs: Any) -> list[str]:
+    left = ours if isinstance(ours, list) else [ours]
+    right = theirs if isinstance(theirs, list) else [theirs]
+    common = [one for one in left if one in right]
+    if "integer" in left and "number" in right or "number" in left and "integer" in right:
+        common.append("integer")
+    return list(dict.fromkeys(common))

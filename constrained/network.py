@@ -1,0 +1,296 @@
+"""A grammar as a recursive transition network over bytes, with the cheapest way out of each node.
+
+A node is a place in a rule. An edge reads a byte of a set, nothing, or what a rule derives: it then
+leads into the rule and comes back behind it. Rules are built from their ends, so that what is
+common behind alternatives is shared. The price of a node is a number of tokens that surely suffice
+to spell the rest of its rule: a piece of a literal has the tokens that spell it alone, any other
+byte one. Prices are found by Knuth's generalisation of Dijkstra's algorithm (1977).
+
+A bound from above on a repetition that is far off its lower one can be left out: what ends a text
+never repeats more than it must.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .ebnf import Charset
+from .errors import LimitError, UnsupportedError
+from .expressions import Choice, Expression, Literal, OneOf, Reference, Repeat, Rules
+from .expressions import Sequence as Concatenation
+
+__all__ = ["Network", "Way"]
+
+MAX_NODES = 200_000  # some 0.2 KB each
+ROOT = "root"
+
+ByteSet = int  # bit b: byte b is in it
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The first step of the cheapest way from a node to the end of its rule."""
+
+    text: bytes = b""  # to be written
+    rule: int = -1  # the first node of a rule to go through; -1: none
+    after: int = -1  # the node that follows
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Network:
+    """The nodes of a grammar, by number.
+
+    Attributes:
+        start: the first node of `root`.
+        reads: for each node, what it reads and where that leads.
+        silent: where it leads without reading.
+        calls: the rules that it leads into (their first node), and where it goes on behind each.
+        is_end: whether its rule may end at it.
+        price: how many tokens suffice from it to the end of its rule.
+        way: how; None at an end.
+    """
+
+    start: int
+    reads: list[list[tuple[ByteSet, int]]]
+    silent: list[list[int]]
+    calls: list[list[tuple[int, int]]]
+    is_end: list[bool]
+    price: list[int]
+    way: list[Way | None]
+
+    @classmethod
+    def of(
+        cls, rules: Rules, counts: Callable[[bytes], Sequence[int]], *, max_spread: int
+    ) -> Network:
+        """Build it.
+
+        Args:
+            rules: with one named `root`.
+            counts: of a text, for each of its ends (from byte i on), how many tokens spell it alone.
+            max_spread: of a repetition's bounds, up to which the upper one is kept.
+
+        Raises:
+            UnsupportedError: a rule is missing, or `root` derives no finite text.
+            LimitError: there are more than `MAX_NODES` nodes.
+        """
+        draft = _Draft(rules, max_spread)
+        start = draft.rule(ROOT)
+        draft.finish()
+        price, way = _prices(draft, counts)
+        if way[start] is None and not draft.is_end[start]:
+            raise UnsupportedError("the grammar derives no finite text", kind="ebnf")
+        return cls(start, draft.reads, draft.silent, draft.calls, draft.is_end, price, way)
+
+
+class _Draft:
+    """Nodes in the making. Every rule is built once, when it is first met."""
+
+    def __init__(self, rules: Rules, max_spread: int) -> None:
+        self._rules = rules
+        self._max_spread = max_spread
+        self._starts: dict[str, int] = {}
+        self._unbuilt: list[tuple[str, int]] = []
+        self.reads: list[list[tuple[ByteSet, int]]] = []
+        self.silent: list[list[int]] = []
+        self.calls: list[list[tuple[int, int]]] = []
+        self.is_end: list[bool] = []
+        self.literals: list[tuple[list[int], bytes, int]] = []  # (node of each byte, text, node behind)
+
+    def rule(self, name: str) -> int:
+        """Return the first node of a rule."""
+        if name not in self._starts:
+            if name not in self._rules:
+                raise UnsupportedError(f"there is no rule {name!r}", kind="ebnf")
+            self._starts[name] = self._node()
+            self._unbuilt.append((name, self._starts[name]))
+        return self._starts[name]
+
+    def finish(self) -> None:
+        """Build what was met."""
+        while self._unbuilt:
+            name, start = self._unbuilt.pop()
+            end = self._node()
+            self.is_end[end] = True
+            self.silent[start].append(self._before(self._rules[name], end))
+
+    def _node(self) -> int:
+        if len(self.reads) >= MAX_NODES:
+            raise LimitError(f"the grammar has more than {MAX_NODES:,} places", kind="ebnf")
+        self.reads.append([])
+        self.silent.append([])
+        self.calls.append([])
+        self.is_end.append(False)
+        return len(self.reads) - 1
+
+    def _before(self, expression: Expression, end: int) -> int:
+        """Add an expression; return the node before it, given the one behind it."""
+        match expression:
+            case Literal(text=text):
+                return self._literal(text.encode(), end)
+            case OneOf(chars=chars):
+                return self._set(chars, end)
+            case Concatenation(parts=parts):
+                for part in reversed(parts):
+                    end = self._before(part, end)
+                return end
+            case Choice(options=options):
+                start = self._node()
+                self.silent[start] += [self._before(option, end) for option in options]
+                return start
+            case Repeat(part=part, low=low, high=high):
+                return self._repeat(part, low, high, end)
+            case Reference(rule=rule):
+                start = self._node()
+                self.calls[start].append((self.rule(rule), end))
+                return start
+
+    def _literal(self, text: bytes, end: int) -> int:
+        nodes = [end]
+        for byte in reversed(text):
+            start = self._node()
+            self.reads[start].append((1 << byte, nodes[-1]))
+            nodes.append(start)
+        if len(text) > 1:
+            self.literals.append((nodes[:0:-1], text, end))
+        return nodes[-1]
+
+    def _set(self, chars: Charset, end: int) -> int:
+        start = self._node()
+        shared: dict[tuple[ByteSet, ...], int] = {(): end}
+        for spelling in _spellings(chars):
+            self.reads[start].append((spelling[0], self._tail(spelling[1:], shared)))
+        return start
+
+    def _tail(self, rest: tuple[ByteSet, ...], shared: dict[tuple[ByteSet, ...], int]) -> int:
+        if rest not in shared:
+            after = self._tail(rest[1:], shared)
+            shared[rest] = self._node()
+            self.reads[shared[rest]].append((rest[0], after))
+        return shared[rest]
+
+    def _repeat(self, part: Expression, low: int, high: int | None, end: int) -> int:
+        if high is None or high - low > self._max_spread:
+            loop = self._node()
+            self.silent[loop] += [end, self._before(part, loop)]
+            end = loop
+        else:
+            final = end
+            for _ in range(high - low):
+                more = self._node()
+                self.silent[more] += [final, self._before(part, end)]
+                end = more
+        for _ in range(low):
+            end = self._before(part, end)
+        return end
+
+
+def _prices(
+    draft: _Draft, counts: Callable[[bytes], Sequence[int]]
+) -> tuple[list[int], list[Way | None]]:
+    """Return the price of each node and the way that has it; cheapest nodes are settled first."""
+    size = len(draft.reads)
+    unsettled = 1 << 40
+    price, best = [unsettled] * size, [unsettled] * size
+    way: list[Way | None] = [None] * size
+    arrivals = _Arrivals(draft, counts)
+    heap = [(0, node) for node in range(size) if draft.is_end[node]]
+    for _, node in heap:
+        best[node] = 0
+    while heap:
+        cost, node = heapq.heappop(heap)
+        if price[node] != unsettled:
+            continue
+        price[node] = cost
+        offers = [
+            (before, cost + more, text, -1, node) for before, more, text in arrivals.direct[node]
+        ]
+        for before, after in arrivals.callers[node]:
+            if price[after] != unsettled:
+                offers.append((before, cost + price[after], b"", node, after))
+        for before, rule in arrivals.returns[node]:
+            if price[rule] != unsettled:
+                offers.append((before, cost + price[rule], b"", rule, node))
+        for before, total, text, rule, after in offers:
+            if total < best[before]:
+                best[before], way[before] = total, Way(text, rule, after)
+                heapq.heappush(heap, (total, before))
+    return price, way
+
+
+class _Arrivals:
+    """What leads to each node.
+
+    Attributes:
+        direct: (node before, tokens, what is written) of each edge that is no call.
+        callers: of a rule's first node, the calls: (node before, node behind).
+        returns: of a node behind calls, these: (node before, the rule's first node).
+    """
+
+    def __init__(self, draft: _Draft, counts: Callable[[bytes], Sequence[int]]) -> None:
+        size = len(draft.reads)
+        self.direct: list[list[tuple[int, int, bytes]]] = [[] for _ in range(size)]
+        self.callers: list[list[tuple[int, int]]] = [[] for _ in range(size)]
+        self.returns: list[list[tuple[int, int]]] = [[] for _ in range(size)]
+        for node in range(size):
+            for bytes_, after in draft.reads[node]:
+                self.direct[after].append((node, 1, _plainest(bytes_)))
+            for after in draft.silent[node]:
+                self.direct[after].append((node, 0, b""))
+            for rule, after in draft.calls[node]:
+                self.callers[rule].append((node, after))
+                self.returns[after].append((node, rule))
+        for nodes, text, after in draft.literals:
+            for index, (node, count) in enumerate(zip(nodes, counts(text), strict=True)):
+                self.direct[after].append((node, count, text[index:]))
+
+
+_PLAIN = [*b"a0A 1b", *range(0x20, 0x7F)]  # tokenizers join letters, digits, spaces with others
+
+
+@lru_cache(maxsize=4096)
+def _plainest(bytes_: ByteSet) -> bytes:
+    lowest = (bytes_ & -bytes_).bit_length() - 1
+    return bytes([next((byte for byte in _PLAIN if bytes_ >> byte & 1), lowest)])
+
+
+@lru_cache(maxsize=1024)
+def _spellings(chars: Charset) -> Sequence[tuple[ByteSet, ...]]:
+    """Return the byte sets, one after the other, that spell characters of a set in UTF-8."""
+    found: list[tuple[ByteSet, ...]] = []
+    for low, high in chars:
+        for first, last in ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xFFFF), (0x10000, 0x10FFFF)):
+            if max(low, first) <= min(high, last):
+                found += _between(
+                    chr(max(low, first)).encode(), chr(min(high, last)).encode()
+                )
+    merged: dict[tuple[ByteSet, ...], ByteSet] = {}
+    for spelling in found:
+        merged[spelling[1:]] = merged.get(spelling[1:], 0) | spelling[0]
+    return tuple((first, *rest) for rest, first in merged.items())
+
+
+def _between(low: bytes, high: bytes) -> list[tuple[ByteSet, ...]]:
+    """Return the spellings between two of the same length."""
+    if len(low) == 1:
+        return [(_bytes(low[0], high[0]),)]
+    rest = len(low) - 1
+    if low[0] == high[0]:
+        return [(1 << low[0], *tail) for tail in _between(low[1:], high[1:])]
+    first, last = low[0], high[0]
+    found: list[tuple[ByteSet, ...]] = []
+    if low[1:] != b"\x80" * rest:
+        found += [(1 << first, *tail) for tail in _between(low[1:], b"\xbf" * rest)]
+        first += 1
+    if high[1:] != b"\xbf" * rest:
+        found += [(1 << last, *tail) for tail in _between(b"\x80" * rest, high[1:])]
+        last -= 1
+    if first <= last:
+        found.append((_bytes(first, last), *[_bytes(0x80, 0xBF)] * rest))
+    return found
+
+
+def _bytes(low: int, high: int) -> ByteSet:
+    return (1 << high + 1) - (1 << low)

@@ -1,0 +1,78 @@
+"""The expressions that a spec's texts are made of, whichever back end masks them.
+
+They propose how texts can be completed; what they get wrong a matcher finds out. So where EBNF does
+not hold all of a schema, one that is near it will do (`loose.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .ebnf import alternation, literal
+from .errors import GrammarError
+from .expressions import Rules, UnreadableError, read_grammar
+from .gbnf import one_line_rules
+from .loose import loosened
+from .normal.form import Core
+from .pattern import lower_pattern
+from .schema import lower_schema
+from .spec import GrammarSpec, parse_json
+
+__all__ = ["Outline", "outline"]
+
+MAX_TEXT_BYTES = 500_000  # 0.5 s to read
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A grammar's rules, `root` among them.
+
+    Attributes:
+        is_exact: whether they derive the same texts as the grammar, as far as is known.
+        is_regular: whether only finitely many positions are reached.
+    """
+
+    rules: Rules
+    is_exact: bool = True
+    is_regular: bool = False
+
+
+def outline(spec: GrammarSpec, core: Core = True) -> Outline | None:
+    """Return the outline of a spec; None where there is none.
+
+    Args:
+        spec: what was compiled.
+        core: the core schema that it became, if it is of JSON.
+    """
+    try:
+        match spec.kind:
+            case "regex":
+                rules = _read(f"root ::= {lower_pattern(spec.source)}")
+                return Outline(rules, is_regular=True)
+            case "choices":
+                options = parse_json(spec.source, kind=spec.kind)
+                rules = _read(f"root ::= {alternation([literal(option) for option in options])}")
+                return Outline(rules, is_regular=True)
+            case "ebnf":
+                return Outline(_read(spec.source), is_exact="(=" not in spec.source)
+            case "gbnf":
+                return Outline(_read(one_line_rules(spec.source)))
+            case "json_schema" | "json_object":
+                return _of_schema(core)
+            case "lark" | "structural_tag":
+                return None
+    except (GrammarError, UnreadableError, RecursionError):
+        return None
+
+
+def _of_schema(core: Core) -> Outline:
+    try:
+        return Outline(_read(lower_schema(core)))
+    except GrammarError:
+        return Outline(_read(lower_schema(loosened(core))), is_exact=False)
+
+
+def _read(text: str) -> Rules:
+    if len(text) > MAX_TEXT_BYTES:
+        raise UnreadableError(f"{len(text):,} characters are too many")
+    return read_grammar(text)
