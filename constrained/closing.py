@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .completion import FAR, MARGIN, Completion, Plan, first_fitting
+from .errors import LimitError
 from .grammar import Grammar, Matcher
 from .recogniser import Position
 from .search import searched
@@ -40,7 +42,7 @@ class Standing:
 class Closing:
     """One request's match, which ends within its budget; see `completion.py` and `Matcher`.
 
-    Whoever samples asks `admits` of each token; where it says no, it samples again under `narrowed`.
+    Whoever samples asks `admits` of each token, and samples again under `narrowed` after a no.
 
     Attributes:
         remaining: tokens that may still come.
@@ -118,6 +120,19 @@ class Closing:
         if (plan := self._secured()) is not None and plan:
             kept[plan[0]] = 1
         return torch.from_numpy(np.packbits(kept, bitorder="little").view(np.int32))
+
+    def way_out(self) -> int:
+        """Return the first token of a completion that fits: of a stop token where none is needed.
+
+        Raises:
+            LimitError: none is known, which can only follow a failure of the back end's.
+        """
+        plan = self._secured()
+        if plan is None:
+            raise LimitError("no completion is known any more", kind=self._completion.spec.kind)
+        token = plan[0] if plan else min(self._completion.speller.vocabulary.stop_ids)
+        self._refused.discard(token)
+        return token
 
     def fill(self, mask: Tensor, row: int) -> None:
         """Write which tokens the grammar allows, whatever remains of the budget."""
@@ -238,7 +253,7 @@ class Closing:
             self._standing = Standing(standing.position, found, self.remaining // 2)
         return self._standing.plan
 
-    def _fitting(self, allowed: np.ndarray) -> np.ndarray:
+    def _fitting(self, allowed: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return those of some tokens behind which what remains suffices, as far as is known."""
         position, left = self._standing.position, self.remaining - 1
         recogniser = self._completion.recogniser
@@ -255,4 +270,5 @@ class Closing:
         dearer = [index for index, price in enumerate(prices) if price > left]
         for index in sorted(dearer, key=prices.__getitem__)[:MAX_LENGTHS]:
             fitting[index] = self._completion.length(reach.positions[index], left) <= left
-        return allowed[fitting[reach.of_token[allowed]]]
+        fits_token: NDArray[np.bool_] = fitting[reach.of_token[allowed]]
+        return allowed[fits_token]

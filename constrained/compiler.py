@@ -161,7 +161,9 @@ class GrammarCompiler:
                 if spec not in self._pending:  # its time ran out in the queue, or close() failed it
                     continue
             try:
-                self._finish(spec, self._backend.compile(spec.checked()))
+                grammar = self._backend.compile(spec.checked())
+                _ = grammar.completion  # made here, so that no scheduler waits for it
+                self._finish(spec, grammar)
             except GrammarError as error:
                 self._finish(spec, error)
             except Exception as error:  # a bug, of ours or the back end's, fails this spec alone

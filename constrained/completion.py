@@ -35,8 +35,8 @@ FAR = 2
 MARGIN = 32
 FIRST_TRIALS = 400  # of a search from the beginning
 MAX_WALKS = 64  # positions whose tokens are all followed, for one exact length: 1 to 60 ms each
-# Bounds of repetitions that the network keeps: where lengths are exact, tokens that repeat too often
-# must not be followed.
+# Bounds of repetitions that the network keeps. Where lengths are exact, tokens that repeat too
+# often must not be followed.
 SPREAD, WIDE_SPREAD = 4, 256
 
 Plan = tuple[int, ...]

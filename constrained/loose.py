@@ -56,9 +56,7 @@ class _Loosening:
         if core is True:
             return [{}]
         rest = {k: v for k, v in core.items() if k not in ("allOf", "anyOf", "$ref", "$defs")}
-        factors: list[list[dict[str, Any]]] = [[rest]]
-        for part in core.get("allOf", ()):
-            factors.append(self._cases(part, depth))
+        factors = [[rest], *(self._cases(part, depth) for part in core.get("allOf", ()))]
         if "anyOf" in core:
             factors.append([case for part in core["anyOf"] for case in self._cases(part, depth)])
         if "$ref" in core and depth < MAX_REFERENCES:
@@ -88,7 +86,10 @@ class _Loosening:
             or core.get("properties")
             or core.get("additionalProperties", True) is not False
         ):
-            others = [core.get("additionalProperties", True), *core.pop("patternProperties").values()]
+            others = [
+                core.get("additionalProperties", True),
+                *core.pop("patternProperties").values(),
+            ]
             core["additionalProperties"] = True if True in others else {"anyOf": others}
         for key in ("properties", "patternProperties"):
             if key in core:
@@ -135,6 +136,6 @@ def _common_types(ours: Any, theirs: Any) -> list[str]:
     left = ours if isinstance(ours, list) else [ours]
     right = theirs if isinstance(theirs, list) else [theirs]
     common = [one for one in left if one in right]
-    if "integer" in left and "number" in right or "number" in left and "integer" in right:
+    if ("integer" in left and "number" in right) or ("number" in left and "integer" in right):
         common.append("integer")
     return list(dict.fromkeys(common))

@@ -69,7 +69,7 @@ class Network:
 
         Args:
             rules: with one named `root`.
-            counts: of a text, for each of its ends (from byte i on), how many tokens spell it alone.
+            counts: of a text, from each byte on, how many tokens spell the rest alone.
             max_spread: of a repetition's bounds, up to which the upper one is kept.
 
         Raises:
@@ -97,7 +97,9 @@ class _Draft:
         self.silent: list[list[int]] = []
         self.calls: list[list[tuple[int, int]]] = []
         self.is_end: list[bool] = []
-        self.literals: list[tuple[list[int], bytes, int]] = []  # (node of each byte, text, node behind)
+        self.literals: list[
+            tuple[list[int], bytes, int]
+        ] = []  # (node of each byte, text, node behind)
 
     def rule(self, name: str) -> int:
         """Return the first node of a rule."""
@@ -263,9 +265,7 @@ def _spellings(chars: Charset) -> Sequence[tuple[ByteSet, ...]]:
     for low, high in chars:
         for first, last in ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xFFFF), (0x10000, 0x10FFFF)):
             if max(low, first) <= min(high, last):
-                found += _between(
-                    chr(max(low, first)).encode(), chr(min(high, last)).encode()
-                )
+                found += _between(chr(max(low, first)).encode(), chr(min(high, last)).encode())
     merged: dict[tuple[ByteSet, ...], ByteSet] = {}
     for spelling in found:
         merged[spelling[1:]] = merged.get(spelling[1:], 0) | spelling[0]

@@ -262,11 +262,12 @@ class Recogniser:
             found[spelled] = np.bitwise_or.reduceat(bits[speller.data], speller.starts[spelled])
             self._kinds_of_token = found
         others = np.uint64((1 << 64) - 1 - back)
-        return (self._kinds_of_token & others) == 0
+        circles: NDArray[np.bool_] = (self._kinds_of_token & others) == 0
+        return circles
 
 
 def _classes(network: Network) -> tuple[list[int], list[int]]:
-    """Return the class of each byte, and a byte of each class: those that all sets keep together."""
+    """Return the class of each byte, and a byte of each class: no set of the network cuts one."""
     sets = {bytes_ for reads in network.reads for bytes_, _ in reads}
     groups: dict[tuple[bool, ...], int] = {}
     class_of: list[int] = []

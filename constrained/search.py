@@ -108,7 +108,9 @@ def _choices(matcher: Matcher, speller: Speller) -> list[int]:
     if len(single) == 0:
         return [int(token) for token in allowed[:8]]
     bytes_ = speller.data[speller.starts[single]].tolist()
-    ranked = sorted(zip(bytes_, single.tolist(), strict=True), key=lambda p: _RANK.get(p[0], p[0] + 99))
+    ranked = sorted(
+        zip(bytes_, single.tolist(), strict=True), key=lambda p: _RANK.get(p[0], p[0] + 99)
+    )
     return [token for _, token in ranked]
 
 

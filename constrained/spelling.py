@@ -1,4 +1,4 @@
-"""Which tokens spell a text with the fewest of them, and all tokens of a vocabulary side by side."""
+"""Which tokens spell a text with the fewest of them, and a vocabulary's tokens side by side."""
 
 from __future__ import annotations
 

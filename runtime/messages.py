@@ -147,7 +147,11 @@ class Fault(Message, frozen=True, kw_only=True):
 
 
 class Finish(Message, frozen=True, kw_only=True):
-    """Why a sequence ended. Invalid: whole, but it fails what its schema leaves to the check."""
+    """Why a sequence ended. Invalid: whole, but it fails what its schema leaves to the check.
+
+    `closed_at`: the text is whole because the budget had its way; so many tokens stood when it
+    first did.
+    """
 
     type: Literal["stop", "length", "abort", "invalid"]
     matched: int | str | None = None
@@ -155,6 +159,7 @@ class Finish(Message, frozen=True, kw_only=True):
     message: str | None = None
     status: int | None = None
     fault: Fault | None = None
+    closed_at: int | None = None
 
 
 class Usage(Message, frozen=True, kw_only=True):

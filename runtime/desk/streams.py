@@ -154,6 +154,10 @@ class Stream:
     def _is_over(self) -> bool:
         return self.finish is not None or self._unchecked is not None
 
+    def chars_before(self, token: int) -> int:
+        """Return how many characters of the text the tokens before one of them spell."""
+        return min(self._detokenizer.ends[token - 1], len(self._shown())) if token else 0
+
     def _shown(self) -> str:
         return self._detokenizer.text[: self._text_end]
 
@@ -226,6 +230,11 @@ def meta_info(stream: Stream, *, with_text: bool = False) -> dict[str, Any]:
         meta.update(_logprob_info(stream, with_text))
     if stream.contract is not None:
         meta["contract"] = _contract_info(stream.contract, whole=stream.submit.wants_contract)
+    if finish is not None and finish.closed_at is not None:
+        meta["closed_by_budget"] = {
+            "at_token": finish.closed_at,
+            "at_char": stream.chars_before(finish.closed_at),
+        }
     if stream.failures is not None:
         meta["failures"] = msgspec.to_builtins(stream.failures)
     return meta

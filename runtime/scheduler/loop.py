@@ -42,6 +42,7 @@ from ..messages import (
 )
 from ..request import RequestId
 from . import pins
+from .closing import begin
 from .disk import Disk
 from .job import Job
 from .output import aborted, delta_of, finish_of, refused
@@ -187,7 +188,11 @@ class Loop:
                 self._deltas.append(aborted(job, f"compiling the grammar failed: {error}", 500))
             else:
                 grammar = job.grammar.result()
-                job.matcher = grammar.matcher()
+                try:
+                    begin(job, grammar)
+                except GrammarError as too_little:
+                    self._deltas.append(refused(job, too_little))
+                    continue
                 if job.submit.wants_contract or not grammar.contract.is_enforced:
                     job.contract = grammar.contract
                 self.scheduler.add(job)

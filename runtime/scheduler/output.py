@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ...constrained.closing import Closing
 from ...constrained.errors import GrammarError
+from ...constrained.grammar import Matcher
 from ..messages import Delta, Fault, Finish, Usage
 from .job import Job
 
@@ -10,16 +12,30 @@ from .job import Job
 def finish_of(job: Job, token: int) -> Finish | None:
     """Whether `job`, whose newest token is `token`, has ended.
 
-    The order is SGLang's: length, then the grammar's end, then a stop token. Stop strings are the
-    desk's business, which has the text.
+    The order is SGLang's: length, then the grammar's end, then a stop token; but a constrained text
+    that is whole when its budget ends has stopped. Stop strings are the desk's business, which has
+    the text.
     """
+    if job.matcher is not None:
+        return _constrained(job, job.matcher, token)
     if job.generated >= job.max_new:
         return Finish(type="length", length=job.generated)
     if token in job.submit.stop_ids:
         return Finish(type="stop", matched=token)
-    if job.matcher is not None and job.matcher.is_finished:
-        return Finish(type="stop")
     return None
+
+
+def _constrained(job: Job, matcher: Matcher, token: int) -> Finish | None:
+    closed_at = matcher.closed_at if isinstance(matcher, Closing) else None
+    if token in job.submit.stop_ids:
+        return Finish(type="stop", matched=token, closed_at=closed_at)
+    if matcher.is_finished:
+        return Finish(type="stop", closed_at=closed_at)
+    if job.generated < job.max_new:
+        return None
+    if isinstance(matcher, Closing) and closed_at is None:
+        closed_at = job.generated  # it could have gone on from here
+    return Finish(type="length", length=job.generated, closed_at=closed_at)
 
 
 def delta_of(job: Job) -> Delta:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..engine.logits import logprobs
 from ..engine.runner import Runner
 from ..engine.sampler import SampleRow
+from .closing import redraw
 from .job import Job
 from .mask import fill_mask
 
@@ -35,6 +36,13 @@ def sample(runner: Runner, jobs: Sequence[Job], logits: Tensor, rows: Sequence[i
         pairs=None if mask is None else mask[1],
     )
     tokens = [int(token) for token in sampled.tokens]
+    if mask is not None:
+
+        def draw(index: int, row: Tensor) -> int:
+            again = chosen[index : index + 1]
+            return runner.sampler.sample(again, [_sample_row(jobs[index])], mask=row).tokens[0]
+
+        redraw(jobs, tokens, {job: mask[0][row] for job, row in mask[1].tolist()}, draw)
     for index, job in enumerate(jobs):
         if job.submit.logprobs is not None:
             _record_output_logprobs(job, chosen[index : index + 1], tokens[index])

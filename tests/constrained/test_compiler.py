@@ -33,7 +33,11 @@ class Gate:
             raise KeyError("oops")
         if spec.source == "bad":
             raise MalformedError("bad", kind=spec.kind)
-        return object()  # type: ignore[return-value]
+        return Made()  # type: ignore[return-value]
+
+
+class Made:
+    completion = None
 
 
 @pytest.fixture
