@@ -50,6 +50,7 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_queued_requests: AtLeast0 = 10_000
     chunked_prefill_size: int = 2048  # tokens of one pass; -1: prompts are never cut
     max_input_tokens: AtLeast1 | None = None  # None: the context length less one
+    disable_forced_runs: bool = False  # what a grammar forces is sampled token by token
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):

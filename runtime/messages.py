@@ -176,6 +176,7 @@ class Delta(Message, frozen=True, kw_only=True):
 
     rid: RequestId
     tokens: list[int]
+    forced: list[int] = []  # which of `tokens` the grammar forced, and nobody sampled
     logprobs: list[float] | None = None
     top_logprobs: list[TopLogprobs] | None = None
     id_logprobs: list[TopLogprobs] | None = None
@@ -211,6 +212,7 @@ class State(Message, frozen=True, kw_only=True):
     waiting: int
     steps: int
     generated_tokens: int
+    forced_tokens: int  # of the generated ones, those that a grammar forced
     prompt_tokens: int
     cached_tokens: int
     last_throughput: float  # generated tokens a second over the last window

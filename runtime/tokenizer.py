@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from ..ir.roles import PLAIN, RoleFormat
@@ -14,6 +14,8 @@ from .template import TemplateFailure, renderer
 
 if TYPE_CHECKING:
     from ..constrained.compiler import GrammarCompiler
+    from ..constrained.forced import Spelling
+    from ..constrained.vocab import Vocabulary
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -274,15 +276,23 @@ class Tokenizer:
             if token >= first and (text in extra) is added
         }
 
-    def grammar_compiler(self, vocab_size: int, stop_ids: Sequence[int]) -> GrammarCompiler:
-        """A compiler of grammars over this vocabulary."""
-        from ..constrained.compiler import GrammarCompiler
+    def vocabulary(self, vocab_size: int, stop_ids: Sequence[int]) -> Vocabulary:
+        """What grammars know of this tokenizer, for logits of a width; some 0.3 s."""
         from ..constrained.vocab import Vocabulary
 
-        vocabulary = Vocabulary.from_tokenizer(
-            self._tokenizer, vocab_size=vocab_size, stop_ids=stop_ids
-        )
+        return Vocabulary.from_tokenizer(self._tokenizer, vocab_size=vocab_size, stop_ids=stop_ids)
+
+    def grammar_compiler(self, vocabulary: Vocabulary) -> GrammarCompiler:
+        """A compiler of grammars over a vocabulary of this tokenizer."""
+        from ..constrained.compiler import GrammarCompiler
+
         return GrammarCompiler(vocabulary, max_cached=MAX_CACHED_GRAMMARS)
+
+    def spelling(self, vocabulary: Vocabulary) -> Spelling:
+        """What spells forced texts in the tokens of a vocabulary of this tokenizer."""
+        from ..constrained.forced import Spelling
+
+        return Spelling(vocabulary, partial(self.encode, add_special_tokens=False))
 
 
 def render_plain(messages: Messages, roles: RoleFormat, *, add_generation_prompt: bool) -> str:

@@ -55,6 +55,7 @@ class Stream:
     first_token_at: float | None = None
     finished_at: float | None = None
     tokens: list[int] = field(default_factory=list[int])
+    forced: int = 0  # of `tokens`, those that a grammar forced
     logprobs: list[float] = field(default_factory=list[float])
     top_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])
     id_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])
@@ -92,6 +93,7 @@ class Stream:
         cut = False
         for index, token in enumerate(delta.tokens):
             self._take(token)
+            self.forced += index in delta.forced
             is_last = index == len(delta.tokens) - 1
             # A length finish in the same step wins over a stop, which then stays in the text.
             if self._stops and not (is_last and delta.finish is not None):
@@ -220,6 +222,7 @@ def meta_info(stream: Stream, *, with_text: bool = False) -> dict[str, Any]:
         "finish_reason": None if finish is None else finish_reason(finish),
         "prompt_tokens": len(stream.submit.tokens),
         "completion_tokens": len(stream.tokens),
+        "forced_tokens": stream.forced,
         "cached_tokens": usage.cached if usage else 0,
         "computed_tokens": usage.computed if usage else 0,
         "num_retractions": usage.retractions if usage else 0,

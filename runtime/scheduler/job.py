@@ -18,8 +18,8 @@ from ..messages import Finish, Submit, TopLogprobs
 class Job:
     """A submitted sequence and its progress.
 
-    Invariant: `computed <= count`, and while decoding `computed == count - 1`: the last token's KV
-    is written by the pass that samples the next one.
+    Invariant: `computed < count`, and while decoding `computed == count - 1`, or less after a
+    forced run: the KV of the last tokens is written by the pass that samples the next one.
     """
 
     submit: Submit
@@ -33,8 +33,11 @@ class Job:
     grammar: Future[Grammar] | None = None
     matcher: Matcher | None = None
     contract: Contract | None = None  # what the desk is to be told of the grammar's
+    forced: list[int] = field(default_factory=list[int])  # untold ones: 0 is the first generated
+    due: Finish | None = None  # how it ends, once its prompt and its scores are computed
     finish: Finish | None = None
     reported: int = 0  # generated tokens that the desk has been told of
+    scored: int = 0  # generated tokens whose log-probabilities are known, if they are wanted
     input_logprobs: list[float | None] | None = None
     input_top: list[TopLogprobs | None] | None = None
     input_ids: list[TopLogprobs | None] | None = None
@@ -71,9 +74,32 @@ class Job:
 
     @property
     def wants_prompt_logprobs(self) -> bool:
-        """Whether prompt positions are scored as well."""
+        """Whether prompt positions that are still to be computed are scored as well."""
         request = self.submit.logprobs
-        return request is not None and 0 <= request.start < self.prompt and self.generated == 0
+        if request is None or not 0 <= request.start < self.prompt or self.computed >= self.prompt:
+            return False
+        return self.input_logprobs is None or len(self.input_logprobs) < self.prompt - request.start
+
+    @property
+    def score_from(self) -> int | None:
+        """The first position after which the next token is to be scored; None without any."""
+        request = self.submit.logprobs
+        if request is None:
+            return None
+        if self.wants_prompt_logprobs:
+            return request.start
+        return self.prompt + self.scored - 1 if self.scored < self.generated else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no token comes after its last one, which may still have to be computed."""
+        return self.max_new == 0 or self.due is not None
+
+    @property
+    def told(self) -> int:
+        """Generated tokens that may be told: without their log-probabilities they are not."""
+        known = self.generated if self.submit.logprobs is None else self.scored
+        return min(known, self.generated)
 
     def forget_prompt_logprobs(self) -> None:
         """Drop the scores of a prompt that must be computed again, unless all are there."""

@@ -44,9 +44,10 @@ from ..request import RequestId
 from . import pins
 from .closing import begin
 from .disk import Disk
+from .forced import Forcing
 from .job import Job
 from .output import aborted, delta_of, finish_of, refused
-from .sampling import record_prompt_logprobs, sample
+from .sampling import record_forced_logprobs, record_prompt_logprobs, sample
 from .schedule import Plan, Scheduler, Slice
 
 logger = logging.getLogger(__name__)
@@ -66,10 +67,21 @@ class Loop:
         runner: Runner,
         compiler: GrammarCompiler,
         end: SchedulerEnd,
+        forcing: Forcing | None = None,
     ) -> None:
+        """Make the cache, restored if it was saved.
+
+        Args:
+            config: of the engine.
+            runner: of the model.
+            compiler: of grammars for the model's vocabulary.
+            end: of the wire to the desk.
+            forcing: appends what grammars force; None: all of it is sampled.
+        """
         self._config = config
         self._runner = runner
         self._compiler = compiler
+        self._forcing = forcing
         self._end = end
         cache = RadixCache(
             runner.num_slots,
@@ -86,7 +98,7 @@ class Loop:
         self._deltas: list[Delta] = []
         self._rids: list[RequestId] = []  # of jobs that got one more token and go on
         self._tokens: list[int] = []  # theirs
-        self._steps = self._generated = self._prompt = self._cached = 0
+        self._steps = self._generated = self._forced = self._prompt = self._cached = 0
         self._window = (time.monotonic(), 0)  # start, tokens generated before it
         self._throughput = 0.0
         self._reported_at = 0.0
@@ -195,6 +207,7 @@ class Loop:
                     continue
                 if job.submit.wants_contract or not grammar.contract.is_enforced:
                     job.contract = grammar.contract
+                self._force(job)
                 self.scheduler.add(job)
         self._compiling = still
 
@@ -244,19 +257,22 @@ class Loop:
         sampling: list[tuple[Job, int]] = []  # job, its row of logits
         at = plan.decoding
         for piece in plan.slices:
-            wanted = piece.count - _logits_from(piece)
-            if piece.job.wants_prompt_logprobs:
-                record_prompt_logprobs(piece.job, logits[at : at + wanted])
-            at += wanted
+            job, first = piece.job, _logits_from(piece)
+            wanted = logits[at : at + piece.count - first]
+            if job.wants_prompt_logprobs:
+                record_prompt_logprobs(job, wanted)
+            if job.submit.logprobs is not None:
+                record_forced_logprobs(job, wanted, job.computed + first)
+            at += len(wanted)
             if piece.samples:
-                sampling.append((piece.job, at - 1))
+                sampling.append((job, at - 1))
         self.scheduler.commit(plan)
         if plan.decoding:
             self._decode(logits[: plan.decoding])
-        self._generate([pair for pair in sampling if pair[0].max_new > 0], logits)
-        for job, _ in sampling:
-            if job.max_new == 0:
-                self._end_job(job, 0)
+        over = [job for job, _ in sampling if job.is_over]
+        self._generate([pair for pair in sampling if not pair[0].is_over], logits)
+        for job in over:
+            self._end_job(job)
 
     def _move_pages(self) -> None:
         """Copy what was evicted to the host, and what comes back, before slots are written."""
@@ -283,7 +299,7 @@ class Loop:
             if tokens[row] < 0:
                 self._drop(job, NO_TOKEN, 500)
             else:
-                self._end_job(job, int(tokens[row]))
+                self._end_job(job)
 
     def _generate(self, sampling: Sequence[tuple[Job, int]], logits: Tensor) -> None:
         jobs = [job for job, _ in sampling]
@@ -294,22 +310,33 @@ class Loop:
             if token < 0:
                 self._drop(job, NO_TOKEN, 500)
                 continue
-            if job.generated == 0:
-                self._prompt += job.prompt
-                self._cached += job.cached
             job.append(token)
             self._generated += 1
             stopped = token in job.submit.stop_ids
             if job.matcher is not None and not stopped and not job.matcher.accept(token):
                 self._drop(job, f"token {token} broke the grammar that masked it", 500)
                 continue
-            self._end_job(job, token)
+            if not stopped:
+                self._force(job)
+            self._end_job(job)
             if job.finish is None:
                 self.scheduler.settle(job)
 
-    def _end_job(self, job: Job, token: int) -> None:
-        """Tell the desk of the job's news; release the job if that was its last token."""
-        job.finish = finish_of(job, token)
+    def _force(self, job: Job) -> None:
+        """Append what a job's grammar forces."""
+        if self._forcing is not None and (count := self._forcing.extend(job)):
+            self._generated += count
+            self._forced += count
+            job.due = finish_of(job)
+
+    def _end_job(self, job: Job) -> None:
+        """Tell the desk of the job's news; release the job if it has its last token."""
+        if job.reported == 0:
+            self._prompt += job.prompt
+            self._cached += job.cached
+        job.due = finish_of(job)
+        if job.told == job.generated:
+            job.finish = job.due
         if job.finish is not None:
             self.scheduler.end(job)
         self._deltas.append(delta_of(job))
@@ -333,6 +360,7 @@ class Loop:
             waiting=len(self.scheduler.waiting) + len(self._compiling),
             steps=self._steps,
             generated_tokens=self._generated,
+            forced_tokens=self._forced,
             prompt_tokens=self._prompt,
             cached_tokens=self._cached,
             last_throughput=self._throughput,
@@ -354,6 +382,7 @@ def _row(piece: Slice) -> Row:
 def _logits_from(piece: Slice) -> int:
     """The first new token of `piece` whose logits are needed; `count` when none is."""
     job = piece.job
-    if job.wants_prompt_logprobs and job.submit.logprobs is not None:
-        return min(max(job.submit.logprobs.start - job.computed, 0), piece.count)
-    return piece.count - 1 if piece.samples else piece.count
+    last = piece.count - 1 if piece.samples else piece.count
+    if (scored := job.score_from) is not None:
+        return min(max(scored - job.computed, 0), last)
+    return last

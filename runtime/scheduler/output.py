@@ -9,8 +9,8 @@ from ..messages import Delta, Fault, Finish, Usage
 from .job import Job
 
 
-def finish_of(job: Job, token: int) -> Finish | None:
-    """Whether `job`, whose newest token is `token`, has ended.
+def finish_of(job: Job) -> Finish | None:
+    """Whether `job` has ended with its newest token.
 
     The order is SGLang's: length, then the grammar's end, then a stop token; but a constrained text
     that is whole when its budget ends has stopped. Stop strings are the desk's business, which has
@@ -20,7 +20,8 @@ def finish_of(job: Job, token: int) -> Finish | None:
         return _constrained(job, job.matcher, token)
     if job.generated >= job.max_new:
         return Finish(type="length", length=job.generated)
-    if token in job.submit.stop_ids:
+    token = int(job.tokens[job.count - 1])
+    if job.generated > 0 and token in job.submit.stop_ids:
         return Finish(type="stop", matched=token)
     return None
 
@@ -42,9 +43,11 @@ def delta_of(job: Job) -> Delta:
     """Everything about `job` that the desk has not been told yet."""
     first = job.reported == 0
     wants = job.submit.logprobs is not None
+    told = job.told
     delta = Delta(
         rid=job.submit.rid,
-        tokens=job.tokens[job.prompt + job.reported : job.count].tolist(),
+        tokens=job.tokens[job.prompt + job.reported : job.prompt + told].tolist(),
+        forced=[index - job.reported for index in job.forced if index < told],
         logprobs=job.logprobs if wants else None,
         top_logprobs=job.top_logprobs if wants and job.top_logprobs else None,
         id_logprobs=job.id_logprobs if wants and job.id_logprobs else None,
@@ -60,7 +63,8 @@ def delta_of(job: Job) -> Delta:
         contract=job.contract if first else None,
         finish=job.finish,
     )
-    job.reported = job.generated
+    job.reported = told
+    job.forced = [index for index in job.forced if index >= told]
     job.logprobs, job.top_logprobs, job.id_logprobs = [], [], []
     return delta
 

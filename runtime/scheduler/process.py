@@ -42,14 +42,18 @@ def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[byte
         # Heavy imports happen here, so that whoever starts a scheduler does not pay for them.
         from ..engine.runner import Runner
         from ..tokenizer import load_tokenizer
+        from .forced import Forcing
         from .loop import Loop
 
         runner = Runner.load(config.model, config.cache)
         tokenizer = load_tokenizer(config.model)
-        compiler = tokenizer.grammar_compiler(runner.vocab_size, runner.eos_token_ids)
+        vocabulary = tokenizer.vocabulary(runner.vocab_size, runner.eos_token_ids)
+        compiler = tokenizer.grammar_compiler(vocabulary)
         # Closed however this ends: its threads, alive at the interpreter's exit, would abort it.
         with closing(compiler):
-            loop = Loop(config, runner, compiler, end)
+            forces = not config.schedule.disable_forced_runs
+            forcing = Forcing(tokenizer.spelling(vocabulary)) if forces else None
+            loop = Loop(config, runner, compiler, end, forcing)
             end.send(
                 Ready(
                     vocab_size=runner.vocab_size,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from ..engine.logits import logprobs
+from ..engine.logits import Logprobs, logprobs
 from ..engine.runner import Runner
 from ..engine.sampler import SampleRow
 from .closing import redraw
@@ -65,14 +65,34 @@ def _sample_row(job: Job) -> SampleRow:
 def _record_output_logprobs(job: Job, logits: Tensor, token: int) -> None:
     request = job.submit.logprobs
     assert request is not None
-    if token < 0:
-        return
-    found = logprobs(logits, np.array([token], dtype=np.int32), request.top, request.token_ids)
+    if token >= 0:
+        chosen = np.array([token], dtype=np.int32)
+        _note(job, logprobs(logits, chosen, request.top, request.token_ids))
+
+
+def record_forced_logprobs(job: Job, logits: Tensor, position: int) -> None:
+    """Note the log-probabilities of forced tokens: those of the pass that computes them.
+
+    Args:
+        job: which has asked for them.
+        logits: [wanted, vocab] f32; row i predicts the token after position + i.
+        position: of the first.
+    """
+    request = job.submit.logprobs
+    assert request is not None
+    first = max(position + 1, job.prompt + job.scored)
+    targets = job.tokens[first : min(position + len(logits) + 1, job.count)]
+    if len(targets):
+        rows = logits[first - position - 1 :][: len(targets)]
+        _note(job, logprobs(rows, targets, request.top, request.token_ids))
+
+
+def _note(job: Job, found: Logprobs) -> None:
+    """Note those of the next generated tokens."""
+    job.scored += len(found.chosen)
     job.logprobs.extend(found.chosen)
-    if request.top:
-        job.top_logprobs.extend(found.top)
-    if request.token_ids:
-        job.id_logprobs.extend(found.ids)
+    job.top_logprobs.extend(found.top)
+    job.id_logprobs.extend(found.ids)
 
 
 def record_prompt_logprobs(job: Job, logits: Tensor) -> None:

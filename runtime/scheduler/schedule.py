@@ -1,7 +1,7 @@
 """Continuous batching: which tokens go through the model in the next pass.
 
-A step is two verbs. `plan` chooses the next pass: a token for each decoding job, then chunks of
-prompts up to the token budget. `commit` records that the pass was computed. Sampling and finishing
+A step is two verbs. `plan` chooses the next pass: a token for each decoding job, then forced runs
+and chunks of prompts up to the token budget. `commit` records that the pass was computed. Sampling and finishing
 happen in between, by the loop. This class owns queues, budgets and leases and never touches a
 device.
 """
@@ -107,13 +107,14 @@ class Scheduler:
         chunk = self.config.chunked_prefill_size
         budget = chunk if chunk > 0 else 1 << 62
         self._grow_columns()
-        grown = [job for job in list(self.stepping) if job.to_compute == 1 and self._grow(job)]
-        # A job may have been retracted, to make room, after it had its slot.
-        slices = [Slice(job, 1) for job in grown if job.lease is not None]
+        for job in list(self.stepping):
+            self._grow(job)  # which may retract others, before or after their turn
+        slices = [Slice(job, 1) for job in self.stepping if job.to_compute == 1]
         budget = max(budget - len(slices) - len(self.decoding), 1)
-        decoding = {id(piece.job) for piece in slices}
-        for job in self.stepping:
-            if id(job) not in decoding and budget > 0:
+        several = [job for job in self.stepping if job.to_compute > 1]
+        several.sort(key=lambda job: job.computed < job.prompt)  # forced runs before prompts
+        for job in several:
+            if budget > 0:
                 slices.append(Slice(job, min(job.to_compute, budget)))
                 budget -= slices[-1].count
         if budget > 0 and len(self.waiting):
@@ -174,8 +175,8 @@ class Scheduler:
         reserve = RESERVE_TOKENS * running
         # The last token is always computed, for its logits; so is whatever must be scored.
         limit = job.count - 1
-        if job.wants_prompt_logprobs and job.submit.logprobs is not None:
-            limit = min(limit, job.submit.logprobs.start)
+        if (scored := job.score_from) is not None:
+            limit = min(limit, scored)
         namespace = job.submit.namespace
         matched = self.cache.match_length(job.sequence, namespace=namespace)
         if self.cache.enabled and computing.shares(job, matched, limit):
@@ -192,7 +193,7 @@ class Scheduler:
         job.lease = lease
         job.computed = lease.locked
         if job.retractions == 0:
-            job.cached = lease.locked
+            job.cached = min(lease.locked, job.prompt)
         return Verdict.ADMITTED
 
     def _grow_columns(self) -> None:
@@ -210,14 +211,13 @@ class Scheduler:
                     break  # rows have moved
                 self.decoding.extended(row)
 
-    def _grow(self, job: Job) -> bool:
-        """Give a decoding job the slot of its next token, retracting others if need be."""
+    def _grow(self, job: Job) -> None:
+        """Give a decoding job the slots of its next tokens, retracting others if need be."""
         while job.lease is not None and len(job.lease) < job.count:
             try:
                 self.cache.extend(job.lease, job.count - len(job.lease))
             except OutOfSlotsError:
                 self._retract_one()
-        return job.lease is not None
 
     def _retract_one(self) -> None:
         """Send the running job that has generated least back to the queue."""

@@ -43,6 +43,7 @@ class Wish:
 
     prompt: tuple[int, ...]
     max_new: int
+    forced: int = 0  # tokens that are appended after each sampled one
     arrives: int = 0  # step
     leaves: int | None = None  # the step of its abort
     namespace: str = ""
@@ -75,6 +76,7 @@ class Simulation:
         )
         self.scheduler = Scheduler(self.cache, config)
         self.outputs: dict[str, list[int]] = {}
+        self.forced: dict[str, int] = {}
         self.usages: dict[str, Usage] = {}
 
     def job(self, name: str, wish: Wish) -> Job:
@@ -85,6 +87,7 @@ class Simulation:
             seed=0,
             namespace=wish.namespace,
         )
+        self.forced[name] = wish.forced
         return Job.of(submit, max_new=wish.max_new)
 
     def turn(self) -> None:
@@ -105,10 +108,17 @@ class Simulation:
         for job, state in sampling:
             if job.max_new > 0:
                 job.append(state % VOCAB)
+                self.force(job)
             self.tell(job)
-            if job.finish is None and self.columns:
+            if job.finish is None and self.columns and job.to_compute == 1:
                 self.scheduler.settle(job)
         self.check()
+
+    def force(self, job: Job) -> None:
+        """Append what the model would have said."""
+        forced = min(self.forced.get(job.submit.rid, 0), job.max_new - job.generated)
+        for token in continuation(job.sequence.tolist(), forced):
+            job.append(token)
 
     def move_pages(self) -> None:
         if self.cache.host is None:
@@ -123,7 +133,7 @@ class Simulation:
         self.cache.host.apply(orders)
 
     def tell(self, job: Job) -> None:
-        job.finish = finish_of(job, -1)
+        job.finish = finish_of(job)
         if job.finish is not None:
             self.scheduler.end(job)
         delta = delta_of(job)
