@@ -1,9 +1,9 @@
 """Continuous batching: which tokens go through the model in the next pass.
 
 A step is two verbs. `plan` chooses the next pass: a token for each decoding job, then forced runs
-and chunks of prompts up to the token budget. `commit` records that the pass was computed. Sampling and finishing
-happen in between, by the loop. This class owns queues, budgets and leases and never touches a
-device.
+and chunks of prompts up to the token budget. `commit` records that the pass was computed. Sampling
+and finishing happen in between, by the loop. This class owns queues, budgets and leases and never
+touches a device.
 """
 
 from __future__ import annotations

@@ -228,6 +228,7 @@ def crowds(draw: st.DrawFn) -> tuple[list[Wish], dict[str, Any]]:
                 *draw(st.lists(st.integers(0, 3), min_size=1, max_size=12)),
             ),
             max_new=draw(st.integers(0, 25)),
+            forced=draw(st.sampled_from([0, 0, 0, 1, 9])),
             arrives=draw(st.integers(0, 20)),
             leaves=draw(st.one_of(st.none(), st.none(), st.integers(0, 40))),
             namespace=draw(st.sampled_from(["", "", "tenant"])),
@@ -284,6 +285,18 @@ def test_decoding_goes_on_while_a_long_prompt_is_cut_in_chunks() -> None:
         before = len(simulation.outputs["short"])
         simulation.turn()
         assert len(simulation.outputs["short"]) == before + 1
+
+
+def test_forced_runs_go_on_while_a_long_prompt_is_cut_in_chunks() -> None:
+    simulation = Simulation(pool=200, chunk=8, columns=False)
+    simulation.scheduler.add(simulation.job("forced", Wish((1,), 90, forced=3)))
+    simulation.turn()
+    simulation.scheduler.add(simulation.job("long", Wish(tuple(range(40)), 1)))
+    for _ in range(9):
+        simulation.scheduler.stepping.reverse()  # whoever was admitted first
+        before = len(simulation.outputs["forced"])
+        simulation.turn()
+        assert len(simulation.outputs["forced"]) == before + 4
 
 
 def test_more_decoding_than_the_budget_leaves_one_token_to_a_prompt() -> None:
@@ -376,10 +389,10 @@ def test_a_retracted_prompt_forgets_the_scores_that_it_will_get_again() -> None:
     job.input_logprobs = [None, -1.0]
     job.forget_prompt_logprobs()
     assert job.input_logprobs is None
-    job.append(1)
-    job.input_logprobs = [None, -1.0]
+    scores = [None, *[-1.0] * 9]
+    job.input_logprobs = list(scores)
     job.forget_prompt_logprobs()
-    assert job.input_logprobs == [None, -1.0]
+    assert job.input_logprobs == scores
 
 
 def test_waiting_jobs_start_in_the_order_of_their_arrival() -> None:
@@ -416,7 +429,7 @@ def test_what_ends_a_job(
     job = Job.of(submit, max_new=3)
     for _ in range(generated):
         job.append(token)
-    finish = finish_of(job, token)
+    finish = finish_of(job)
     assert (finish and (finish.type, finish.matched)) == expected
 
 
