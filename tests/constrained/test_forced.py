@@ -62,7 +62,8 @@ def test_certain_tokens_are_those_of_the_whole_text(
 def test_certain_tokens_of_real_tokenizers_are_those_of_the_whole_text(
     real_tokenizer: PreTrainedTokenizerFast,
 ) -> None:
-    stop: int = real_tokenizer.eos_token_id
+    stop = real_tokenizer.convert_tokens_to_ids(str(real_tokenizer.eos_token))
+    assert isinstance(stop, int)
     vocabulary = Vocabulary.from_tokenizer(
         real_tokenizer, vocab_size=len(real_tokenizer), stop_ids=[stop]
     )

@@ -215,6 +215,7 @@ def test_meta_information_has_the_known_keys(tokenizer: Tokenizer) -> None:
         "finish_reason": {"type": "length", "length": 1},
         "prompt_tokens": 3,
         "completion_tokens": 1,
+        "forced_tokens": 0,
         "cached_tokens": 2,
         "computed_tokens": 1,
         "num_retractions": 4,
