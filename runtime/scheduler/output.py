@@ -16,17 +16,17 @@ def finish_of(job: Job) -> Finish | None:
     that is whole when its budget ends has stopped. Stop strings are the desk's business, which has
     the text.
     """
+    token = int(job.tokens[job.count - 1]) if job.generated else None
     if job.matcher is not None:
         return _constrained(job, job.matcher, token)
     if job.generated >= job.max_new:
         return Finish(type="length", length=job.generated)
-    token = int(job.tokens[job.count - 1])
-    if job.generated > 0 and token in job.submit.stop_ids:
+    if token in job.submit.stop_ids:
         return Finish(type="stop", matched=token)
     return None
 
 
-def _constrained(job: Job, matcher: Matcher, token: int) -> Finish | None:
+def _constrained(job: Job, matcher: Matcher, token: int | None) -> Finish | None:
     closed_at = matcher.closed_at if isinstance(matcher, Closing) else None
     if token in job.submit.stop_ids:
         return Finish(type="stop", matched=token, closed_at=closed_at)
