@@ -98,6 +98,7 @@ def test_importing_brings_no_heavy_package_along() -> None:
     assert child(program) == ""
 
 
+@pytest.mark.slow
 def test_importing_is_quick() -> None:
     # Processor time: a busy machine stretches the clock's. asyncio and msgspec are 0.09 s of it.
     program = """

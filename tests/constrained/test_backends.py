@@ -87,6 +87,7 @@ def is_valid(spec: GrammarSpec, text: str) -> bool:
             return text.count("(") == text.count(")")
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
 def test_the_mask_is_the_set_of_tokens_that_a_fork_accepts(

@@ -227,11 +227,13 @@ EXACT += [
 ]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("schema", EXACT + REWRITTEN, ids=json.dumps)
 def test_enforced_means_accepted_exactly_when_valid(accepts: Accepts, schema: Any) -> None:
     check_exact(accepts, schema)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("schema", EXACT, ids=json.dumps)
 def test_xgrammar_accepts_exactly_what_is_valid(xgrammar_accepts: Accepts, schema: Any) -> None:
     if (

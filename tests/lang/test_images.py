@@ -127,11 +127,10 @@ def test_an_image_outside_the_users_turn_is_refused() -> None:
         Talk().attach(URL)
 
 
-def test_a_model_that_sees_nothing_is_named_before_any_token() -> None:
-    with rl.Engine(in_process=True) as engine:
-        state = look.run(backend=engine)
-        with pytest.raises(rl.UnsupportedError, match="'radixlm-shipped' sees no images") as caught:
-            state["a"]
+def test_a_model_that_sees_nothing_is_named_before_any_token(engine: rl.Engine) -> None:
+    state = look.run(backend=engine)
+    with pytest.raises(rl.UnsupportedError, match="'radixlm-shipped' sees no images") as caught:
+        state["a"]
     assert "OpenAI, Anthropic" in str(caught.value.hint)
     state = look.run(backend=rl.ScriptedBackend(["a"]))
     assert "ScriptedBackend takes no images" in str(state.error())

@@ -42,7 +42,10 @@ def asks(s: Any) -> None:
     s += RULES + "And now?" + rl.gen("answer", max_tokens=4)
 
 
-@pytest.fixture(params=range(4), ids=["eager", "compiled", "eager-server", "compiled-server"])
+@pytest.fixture(
+    params=[0, 1, *(pytest.param(which, marks=pytest.mark.slow) for which in (2, 3))],
+    ids=["eager", "compiled", "eager-server", "compiled-server"],
+)
 def place(request: pytest.FixtureRequest) -> tuple[Any, bool]:
     backend = request.getfixturevalue("engine" if request.param < 2 else "server")
     return backend, request.param % 2 == 1
@@ -117,7 +120,7 @@ def test_more_than_the_quota_stops_the_program_and_says_so(place: tuple[Any, boo
     assert rl.pins(backend) == []
 
 
-@pytest.mark.parametrize("backend", ["engine", "server"])
+@pytest.mark.parametrize("backend", ["engine", pytest.param("server", marks=pytest.mark.slow)])
 def test_unpinning_what_is_not_pinned_is_an_error(
     backend: str, request: pytest.FixtureRequest
 ) -> None:

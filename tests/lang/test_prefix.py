@@ -27,18 +27,6 @@ def few_shot(s: rl.ProgramState, examples: str, question: str) -> None:
     s += "Q: " + question + "\nA:" + rl.gen("answer", max_tokens=4, stop="\n")
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[rl.Engine]:
-    with rl.Engine(in_process=True) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with rl.Runtime(port=31760) as runtime:
-        yield runtime
-
-
 @pytest.fixture
 def config() -> Iterator[Any]:
     before = {name: getattr(rl.global_config, name) for name in rl.global_config.__slots__}
@@ -179,11 +167,11 @@ def beginning_tokens(engine: rl.Engine, text: str) -> int:
     return len(engine.desk.tokenizer.encode(text))
 
 
-@pytest.mark.parametrize("where", ["engine", "server"])
+@pytest.mark.parametrize("where", ["engine", pytest.param("server", marks=pytest.mark.slow)])
 def test_every_member_of_a_batch_finds_the_beginning_in_the_cache(
-    engine: rl.Engine, server: Any, where: str
+    engine: rl.Engine, where: str, request: pytest.FixtureRequest
 ) -> None:
-    backend = engine if where == "engine" else server
+    backend = request.getfixturevalue(where)
     rl.flush_cache(backend)
     questions = ["Where is Lima?", "Who is Ann?", "Why is it so?"]
     batch = [{"examples": EXAMPLES, "question": question} for question in questions]
@@ -195,9 +183,11 @@ def test_every_member_of_a_batch_finds_the_beginning_in_the_cache(
         assert state.get_meta_info("answer")["cached_tokens"] >= shared
 
 
-@pytest.mark.parametrize("where", ["engine", "server"])
-def test_a_program_can_be_put_into_the_cache(engine: rl.Engine, server: Any, where: str) -> None:
-    backend = engine if where == "engine" else server
+@pytest.mark.parametrize("where", ["engine", pytest.param("server", marks=pytest.mark.slow)])
+def test_a_program_can_be_put_into_the_cache(
+    engine: rl.Engine, where: str, request: pytest.FixtureRequest
+) -> None:
+    backend = request.getfixturevalue(where)
     rl.flush_cache(backend)
     bound = few_shot.bind(examples="In short:\n" + EXAMPLES)
     bound.cache(backend)

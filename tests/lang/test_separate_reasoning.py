@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -85,12 +84,6 @@ def test_what_cannot_be_separated_is_refused_where_it_stands() -> None:
         s += rl.separate_reasoning(rl.gen("a"), "gpt-9")
 
     assert "gpt-9" in str(unknown.compile().reason)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with rl.Runtime(port=31750) as runtime:
-        yield runtime
 
 
 @pytest.mark.parametrize("compiled", [True, False])

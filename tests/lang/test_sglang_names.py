@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -77,12 +76,6 @@ def test_server_args_are_settings_by_name() -> None:
         rl.ServerArgs(tp=2)
     with pytest.raises(ValueError, match="a setting cannot be used: Expected `int`"):
         rl.ServerArgs(port="a")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with rl.Runtime(port=31770) as runtime:
-        yield runtime
 
 
 def test_an_endpoint_can_be_told_its_chat_template(server: Any) -> None:

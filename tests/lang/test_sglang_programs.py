@@ -16,11 +16,10 @@ import radixlm as sgl
 
 
 @pytest.fixture(scope="module", autouse=True)
-def engine() -> Iterator[sgl.Engine]:
-    with sgl.Engine(in_process=True) as made:
-        sgl.set_default_backend(made)
-        yield made
-        sgl.set_default_backend(None)
+def default_backend(engine: sgl.Engine) -> Iterator[None]:
+    sgl.set_default_backend(engine)
+    yield
+    sgl.set_default_backend(None)
 
 
 def test_few_shot_questions_in_a_batch() -> None:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import radixlm as rl
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[rl.Engine]:
-    with rl.Engine(in_process=True) as made:
-        yield made
 
 
 @rl.function

@@ -151,6 +151,7 @@ def test_an_empty_cache_is_saved_and_loaded(path: Path) -> None:
     assert Room().load(path) == 0
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("seed", range(8))
 def test_trees_at_random_come_back_as_they_were(seed: int, path: Path) -> None:
     rng = random.Random(seed)

@@ -13,12 +13,6 @@ pytest.importorskip("openai", reason="the package openai is not installed")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[rl.Runtime]:
-    with rl.Runtime(port=31700) as runtime:  # the model that ships with the package
-        yield runtime
-
-
 @pytest.fixture
 def chat(server: rl.Runtime) -> Iterator[rl.OpenAI]:
     made = rl.OpenAI("radixlm", base_url=server.url + "/v1", api_key="none", extensions=True)

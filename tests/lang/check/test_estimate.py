@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,6 @@ KEYS = {"prompt": "prompt_tokens", "cached": "cached_tokens", "decoded": "comple
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     return load_tokenizer(ModelConfig())
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[rl.Engine]:
-    with rl.Engine(in_process=True) as made:
-        yield made
 
 
 def example(name: str) -> Any:

@@ -22,6 +22,7 @@ def short(s: Any, word: str) -> Any:
     return s["two"]
 
 
+@pytest.mark.slow
 def test_two_thousand_programs_need_no_threads() -> None:
     backend = rl.ScriptedBackend(lambda prompt, gen: f"<{len(prompt)}>")
     before, most = threading.active_count(), 0

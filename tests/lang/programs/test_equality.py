@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,18 +12,7 @@ from . import corpus
 
 GREEDY = {"temperature": 0, "max_new_tokens": 24}
 SAMPLED = {"temperature": 1.0, "sampling_seed": 5, "max_new_tokens": 24}
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[rl.Engine]:
-    with rl.Engine(in_process=True) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with rl.Runtime(port=31700) as runtime:
-        yield runtime
+WHERE = ["engine", pytest.param("server", marks=pytest.mark.slow)]
 
 
 def left(function: Any, **settings: Any) -> dict[str, Any]:
@@ -62,12 +50,17 @@ def names_of(cases: list[Any]) -> list[str]:
     return [f"{index}-{function.__name__}" for index, (function, _) in enumerate(cases)]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("function", "arguments"), corpus.CASES, ids=names_of(corpus.CASES))
-@pytest.mark.parametrize("where", ["here", "server"])
+@pytest.mark.parametrize("where", WHERE)
 def test_a_program_runs_alike(
-    engine: rl.Engine, server: Any, function: Any, arguments: dict[str, Any], where: str
+    engine: rl.Engine,
+    function: Any,
+    arguments: dict[str, Any],
+    where: str,
+    request: pytest.FixtureRequest,
 ) -> None:
-    there = engine if where == "here" else server
+    there = request.getfixturevalue(where)
     for sampling in (GREEDY, SAMPLED):
         settings = {**arguments, **sampling}
         eager = left(function, backend=engine, compiled=False, **settings)
@@ -76,9 +69,13 @@ def test_a_program_runs_alike(
 
 
 @pytest.mark.parametrize(("function", "arguments"), corpus.FAILING, ids=names_of(corpus.FAILING))
-@pytest.mark.parametrize("where", ["here", "server"])
+@pytest.mark.parametrize("where", WHERE)
 def test_a_failing_program_fails_alike(
-    engine: rl.Engine, server: Any, function: Any, arguments: dict[str, Any], where: str
+    engine: rl.Engine,
+    function: Any,
+    arguments: dict[str, Any],
+    where: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     def error_of(**settings: Any) -> tuple[str, str]:
         try:
@@ -90,5 +87,5 @@ def test_a_failing_program_fails_alike(
         return type(error).__name__, str(error).rpartition("corpus.py:")[2].lstrip("0123456789: ")
 
     eager = error_of(backend=engine, compiled=False)
-    backend = engine if where == "here" else server
+    backend = request.getfixturevalue(where)
     assert error_of(backend=backend, compiled=True) == eager
