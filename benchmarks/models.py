@@ -2,7 +2,8 @@
 
 Each family gets a small model with random weights, written by `save_pretrained`. Its logits are
 compared over the ways in which a sequence can go through the model; then 64 tokens are chosen
-greedily, in a batch, and must be those that `transformers` ranks first.
+greedily, in a batch, and must be those that `transformers` ranks first. Families with a star are
+run through `transformers`, on our attention; so are all with `--model-impl transformers`.
 
     python benchmarks/models.py [--json] [FAMILY ...]
 """
@@ -28,6 +29,7 @@ from radixlm.runtime.engine.inputs import Row
 from radixlm.runtime.engine.runner import Runner
 
 VOCAB, LENGTH, GREEDY = 101, 96, 64
+TIE = 1e-5  # logits nearer to each other than f32 can tell
 SMALL: dict[str, Any] = {
     "vocab_size": VOCAB,
     "hidden_size": 64,
@@ -177,6 +179,16 @@ FAMILIES = {
         | {"qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 16}
         | {"num_key_value_heads": 4, "topk_method": "greedy"},
     ),
+    "GPT-NeoX": Family("GPTNeoXConfig", {"rotary_pct": 0.5}, is_own=False),
+    "StarCoder 2": Family("Starcoder2Config", window={"sliding_window": 8}, is_own=False),
+    "Cohere": Family("CohereConfig", {"use_qk_norm": True, "logit_scale": 1.0}, is_own=False),
+    "Granite": Family(
+        "GraniteConfig",
+        {"attention_multiplier": 0.2, "residual_multiplier": 0.5, "logits_scaling": 2.0},
+        ropes={"yarn": rope(**YARN)},
+        is_own=False,
+    ),
+    "StableLM": Family("StableLmConfig", {"use_parallel_residual": True}, is_own=False),
 }
 
 
@@ -271,13 +283,8 @@ def difference(reference: Reference, runner: Runner, ways: Sequence[str]) -> flo
     return worst
 
 
-def greedy(reference: Reference, runner: Runner) -> tuple[int, int]:
-    """Choose tokens in a batch.
-
-    Returns:
-        for how many steps all are those that the reference ranks first, and how many different
-        tokens there are: a model that repeats one would agree too easily.
-    """
+def greedy(reference: Reference, runner: Runner) -> dict[str, int]:
+    """Choose tokens in a batch; return the last three fields of `Outcome`."""
     rng = np.random.default_rng(5)
     lengths = [7, 30, 18]
     tokens = [rng.integers(3, VOCAB, n, dtype=np.int32) for n in lengths]
@@ -288,13 +295,16 @@ def greedy(reference: Reference, runner: Runner) -> tuple[int, int]:
         for index, token in enumerate(chosen):
             sequences.tokens[index] = np.append(sequences.tokens[index], np.int32(token))
         counts = [1, 1, 1]
-    agreed, chosen_ever = GREEDY, set[int]()
+    agreed, ties, ever = GREEDY, 0, set[int]()
     for length, sequence in zip(lengths, sequences.tokens, strict=True):
-        first = reference.logits(sequence)[length - 1 : -1].argmax(-1).numpy()
-        chosen_ever.update(sequence[length:].tolist())
-        same = first == sequence[length:]
+        logits = reference.logits(sequence)[length - 1 : -1]
+        taken = torch.from_numpy(sequence[length:].astype(np.int64))
+        ever.update(taken.tolist())
+        behind = (logits.amax(-1) - logits.gather(1, taken[:, None])[:, 0]).numpy()
+        ties += int(((behind > 0) & (behind < TIE)).sum())
+        same = behind < TIE
         agreed = min(agreed, GREEDY if same.all() else int(same.argmin()))
-    return agreed, len(chosen_ever)
+    return {"greedy": agreed, "ties": ties, "distinct": len(ever)}
 
 
 @dataclass(frozen=True)
@@ -309,7 +319,8 @@ class Outcome:
     window: float | None
     ropes: dict[str, float]
     greedy: int  # steps that agree, of `GREEDY`
-    distinct: int  # different tokens that were chosen
+    ties: int  # of them, tokens less than `TIE` behind the first, which rounding may exchange
+    distinct: int  # different tokens: a model that repeats one would agree too easily
 
 
 def measure(name: str, **settings: Any) -> Outcome:
@@ -331,10 +342,8 @@ def measure(name: str, **settings: Any) -> Outcome:
             kind: difference(*variant(changes, context_length=LENGTH), whole)
             for kind, changes in family.ropes.items()
         }
-        steps, distinct = greedy(*plain)
-    return Outcome(
-        family=name, **columns, window=window, ropes=ropes, greedy=steps, distinct=distinct
-    )
+        chosen = greedy(*plain)
+    return Outcome(family=name, **columns, window=window, ropes=ropes, **chosen)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -350,7 +359,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
     for one in outcomes:
         numbers = (one.prefill, one.chunked, one.decode, one.batch, one.window)
         ropes = ", ".join(f"{kind} {cell(value)}" for kind, value in one.ropes.items()) or "—"
-        cells = [one.family, *map(cell, numbers), ropes, f"{one.greedy} of {GREEDY}"]
+        whose = one.family if FAMILIES[one.family].is_own else f"{one.family} *"
+        cells = [whose, *map(cell, numbers), ropes, f"{one.greedy} of {GREEDY}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -358,10 +368,13 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("families", nargs="*", help=f"of {', '.join(FAMILIES)}; none: all")
+    parser.add_argument("--model-impl", default="auto", help="auto, native or transformers")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     options = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
-    outcomes = [measure(name) for name in options.families or FAMILIES]
+    outcomes = [
+        measure(name, model_impl=options.model_impl) for name in options.families or FAMILIES
+    ]
     print(table(outcomes))
     if options.json:
         print(json.dumps({"families": [asdict(outcome) for outcome in outcomes]}))

@@ -25,6 +25,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     context_length: AtLeast1 | None = None  # tokens; None: what the checkpoint says
     dtype: str = "auto"  # auto | float32 | bfloat16 | float16
     device: str = "auto"  # auto | cpu | cuda
+    # native: our decoder; transformers: its models on our attention; auto: ours where it can
+    model_impl: Literal["auto", "native", "transformers"] = "auto"
     disable_cpu_kernels: bool = False  # plain torch on a CPU: slower, and needs no compiler
 
 

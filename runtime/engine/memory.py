@@ -7,14 +7,12 @@ import torch
 from ...radix_cache.kv import KVPool, bytes_per_slot, num_slots_within
 from ..config import CacheConfig
 from ..errors import ModelLoadError
-from ..models.spec import DecoderSpec
+from ..models.spec import Shape
 
 MAX_CPU_SLOTS = 512 << 10  # more would be zeroed at start for nothing
 
 
-def pool_slots(
-    spec: DecoderSpec, cache: CacheConfig, dtype: torch.dtype, device: torch.device
-) -> int:
+def pool_slots(spec: Shape, cache: CacheConfig, dtype: torch.dtype, device: torch.device) -> int:
     """Return the number of slots of the pool, a multiple of the page size.
 
     `max_total_tokens` decides where it is given. Else the pool takes `pool_bytes` on a CPU, up to
@@ -43,15 +41,13 @@ def pool_slots(
     return pages * cache.page_size
 
 
-def slot_bytes(spec: DecoderSpec, dtype: torch.dtype) -> int:
+def slot_bytes(spec: Shape, dtype: torch.dtype) -> int:
     """Return what one token's keys and values take."""
-    shape = (len(spec.layers), spec.kv_heads, spec.key_dim)
+    shape = (len(spec.rules), spec.kv_heads, spec.key_dim)
     return bytes_per_slot(*shape, dtype, value_dim=spec.value_dim)
 
 
-def make_pool(
-    spec: DecoderSpec, num_slots: int, dtype: torch.dtype, device: torch.device
-) -> KVPool:
+def make_pool(spec: Shape, num_slots: int, dtype: torch.dtype, device: torch.device) -> KVPool:
     """Return a pool for the model's keys and values."""
-    shape = (len(spec.layers), num_slots, spec.kv_heads, spec.key_dim)
+    shape = (len(spec.rules), num_slots, spec.kv_heads, spec.key_dim)
     return KVPool(*shape, dtype, device, value_dim=spec.value_dim)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,12 +19,16 @@ from ..kernels.build import KernelError
 from ..models.checkpoint import Checkpoint
 from ..models.decoder import Decoder
 from ..models.native import NativeDecoder, is_supported
-from ..models.registry import find_family
+from ..models.registry import find_family, is_known
 from ..models.settings import Settings
-from ..models.spec import DecoderSpec
+from ..models.shards import Shards
+from ..models.spec import DecoderSpec, Shape
 from .inputs import Decodes, Inputs, Row
 from .memory import make_pool, pool_slots, slot_bytes
 from .sampler import Sampler
+
+if TYPE_CHECKING:
+    from ..models.foreign import ForeignModel
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +63,7 @@ class Runner:
 
     def __init__(
         self,
-        model: Decoder,
+        model: Decoder | ForeignModel,
         compute: Compute,
         pool: KVPool,
         host_pool: KVPool | None,
@@ -70,7 +75,7 @@ class Runner:
     ) -> None:
         self.vocab_size = model.spec.vocab_size
         self.context_length = context_length
-        self.num_layers = len(model.spec.layers)
+        self.num_layers = len(model.spec.rules)
         self.num_slots = pool.num_slots
         self.eos_token_ids = eos_token_ids
         self.model_type = settings.text("model_type", "")
@@ -94,13 +99,9 @@ class Runner:
         """
         checkpoint = Checkpoint.open(config)
         settings = checkpoint.settings
-        family = find_family(settings.names("architectures"))
-        spec = family.read_spec(settings)
-        context_length = _context_length(config, spec)
         device = _device(config.device)
-        dtype = _dtype(config.dtype, settings, spec, device)
-        model = Decoder(replace(spec, max_positions=context_length), dtype, device)
-        checkpoint.fill(family.targets(model), family.ignored)
+        model = _load_model(config, checkpoint, device)
+        spec, dtype = model.spec, model.dtype
         pool = make_pool(spec, pool_slots(spec, cache, dtype, device), dtype, device)
         host_slots = num_slots_within(cache.host_bytes, slot_bytes(spec, dtype))
         host_slots -= host_slots % cache.page_size
@@ -111,7 +112,7 @@ class Runner:
             pool,
             host_pool,
             settings,
-            context_length=context_length,
+            context_length=_context_length(config, spec),
             eos_token_ids=checkpoint.eos_token_ids,
             cpu_kernels=not config.disable_cpu_kernels,
         )
@@ -128,9 +129,42 @@ class Runner:
         return self._compute(inputs.tokens, inputs.positions, inputs.wanted, inputs.layout)
 
 
-def _compute(model: Decoder, pool: KVPool, config: ModelConfig) -> Compute:
+def _load_model(
+    config: ModelConfig, checkpoint: Checkpoint, device: torch.device
+) -> Decoder | ForeignModel:
+    """Load our decoder where its family is known, or else what `transformers` makes of it."""
+    settings = checkpoint.settings
+    architectures = settings.names("architectures")
+    if config.model_impl == "transformers" or (
+        config.model_impl == "auto" and not is_known(architectures)
+    ):
+        if not isinstance(checkpoint.source, Shards):
+            raise ModelLoadError(
+                f"load_format {config.load_format!r} is read by our own decoder alone, which does "
+                f"not know {', '.join(architectures)} or is not wanted; use safetensors"
+            )
+        # Imports every model of transformers that it touches.
+        from ..models.foreign import count_parameters, load_foreign
+
+        folder = Path(config.model_path)
+        dtype = _dtype(config.dtype, settings, lambda: count_parameters(folder), device)
+        return load_foreign(folder, dtype, device)
+    family = find_family(architectures)
+    spec = family.read_spec(settings)
+    dtype = _dtype(config.dtype, settings, lambda: _num_parameters(spec), device)
+    served = replace(spec, max_positions=_context_length(config, spec))
+    model = Decoder(served, dtype, device)
+    checkpoint.fill(family.targets(model), family.ignored)
+    return model
+
+
+def _compute(model: Decoder | ForeignModel, pool: KVPool, config: ModelConfig) -> Compute:
     """Return the compiled pass where there is one, which empties `model`; else torch's."""
-    if is_supported(model.spec, model.dtype, model.device) and not config.disable_cpu_kernels:
+    if (
+        isinstance(model, Decoder)
+        and not config.disable_cpu_kernels
+        and is_supported(model.spec, model.dtype, model.device)
+    ):
         try:
             return NativeDecoder(model, pool)
         except KernelError as error:
@@ -144,7 +178,7 @@ def _compute(model: Decoder, pool: KVPool, config: ModelConfig) -> Compute:
     return compute
 
 
-def _context_length(config: ModelConfig, spec: DecoderSpec) -> int:
+def _context_length(config: ModelConfig, spec: Shape) -> int:
     wanted = config.context_length or spec.max_positions
     if wanted > spec.max_positions:
         raise ModelLoadError(
@@ -165,10 +199,12 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _dtype(name: str, settings: Settings, spec: DecoderSpec, device: torch.device) -> torch.dtype:
+def _dtype(
+    name: str, settings: Settings, num_parameters: Callable[[], int], device: torch.device
+) -> torch.dtype:
     if name == "auto":
         if device.type == "cpu":
-            return torch.float32 if _num_parameters(spec) <= SMALL else torch.bfloat16
+            return torch.float32 if num_parameters() <= SMALL else torch.bfloat16
         name = settings.text("dtype", settings.text("torch_dtype", "bfloat16"))
     if name not in DTYPES:
         raise ModelLoadError(f"dtype is {name!r}; it must be auto or one of {', '.join(DTYPES)}")

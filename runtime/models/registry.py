@@ -69,6 +69,11 @@ class Family:
         return Target.whole(part)
 
 
+def is_known(architectures: Sequence[str]) -> bool:
+    """Whether one of the architectures has a family."""
+    return any(name in ARCHITECTURES for name in architectures)
+
+
 def find_family(architectures: Sequence[str]) -> Family:
     """Return the family of the first architecture that is known.
 
@@ -82,4 +87,7 @@ def find_family(architectures: Sequence[str]) -> Family:
             return family
     given = ", ".join(architectures) or "none named in config.json"
     known = ", ".join(sorted(ARCHITECTURES))
-    raise ModelLoadError(f"architecture not supported: {given}; supported: {known}")
+    raise ModelLoadError(
+        f"architecture not supported: {given}; supported: {known}; "
+        "--model-impl transformers may run others"
+    )

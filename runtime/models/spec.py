@@ -10,7 +10,7 @@ DecoderSpec: tokens to logits
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from ..attention import Rule
 from .rope import Rope
@@ -101,6 +101,40 @@ class LearnedPositions:
 
     rows: int
     first: int = 0  # row of position 0
+
+
+class Shape(Protocol):
+    """What the runtime knows of any model: how wide its logits and the slots of its pool are."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Width of the logits."""
+        ...
+
+    @property
+    def max_positions(self) -> int:
+        """The longest sequence."""
+        ...
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """How each layer's queries score keys."""
+        ...
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of a slot of the KV pool."""
+        ...
+
+    @property
+    def key_dim(self) -> int:
+        """Width of a key in the pool."""
+        ...
+
+    @property
+    def value_dim(self) -> int:
+        """Width of a value in the pool."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
