@@ -96,6 +96,7 @@ NORMAL: dict[str, Callable[[Any], Any]] = {
     "sampling.stop_regex": _stop_patterns,
     "regex": _regex,
     "json_schema": _schema,
+    "structural_tag": _schema,
     "name": as_pin_name,
     "ttl_s": as_lifetime,
 }

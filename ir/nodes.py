@@ -104,12 +104,18 @@ class RoleEnd(Statement, frozen=True, kw_only=True):
     role: str
 
 
+# Fields of `Gen` whose value is the source of a grammar of that kind.
+CONSTRAINTS: tuple[
+    Literal["regex", "ebnf", "gbnf", "lark", "structural_tag", "json_schema"], ...
+] = ("regex", "ebnf", "gbnf", "lark", "structural_tag", "json_schema")
+
+
 class Gen(Statement, frozen=True, kw_only=True):
     """Sample a continuation of the sequence so far and bind it to `out`.
 
-    At most one of `regex`, `ebnf` and `json_schema` (a JSON text) constrains it. With `reasoning`,
-    a family of `reasoning.FAMILIES`, only the answer stays in the sequence; the thinking before it
-    is bound to a variable of its own.
+    At most one of `CONSTRAINTS` is given; `json_schema` and `structural_tag` are JSON texts. With
+    `reasoning`, a family of `reasoning.FAMILIES`, only the answer stays in the sequence; the
+    thinking before it is bound to a variable of its own.
     """
 
     out: str | None = None
@@ -119,6 +125,15 @@ class Gen(Statement, frozen=True, kw_only=True):
     json_schema: str | None = None
     logprobs: Logprobs | None = None
     reasoning: str | None = None
+    gbnf: str | None = None
+    lark: str | None = None
+    structural_tag: str | None = None
+    schema_mode: str | None = None  # of `json_schema`: "best_effort" also takes what is checked
+
+    def constraint(self) -> dict[str, str]:
+        """What constrains the text, by the names of the fields; empty for nothing."""
+        given = {name: getattr(self, name) for name in (*CONSTRAINTS, "schema_mode")}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Select(Statement, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ..ir.holes import as_options
+from ..ir.holes import as_options, as_schema
 from ..ir.nodes import Gen, Image, RoleBegin, RoleEnd, Sampling, Select
 from ..ir.reasoning import find_marks
 from ..ir.stop_patterns import check_stop_patterns
@@ -52,6 +52,10 @@ def gen(
     json_schema: Any = None,
     *,
     ebnf: str | None = None,
+    gbnf: str | None = None,
+    lark: str | None = None,
+    structural_tag: Any = None,
+    schema_mode: str | None = None,
     repetition_penalty: float | None = None,
     sampling_seed: int | None = None,
 ) -> Expr:
@@ -85,8 +89,14 @@ def gen(
         choices: options, as in `select`.
         choices_method: as in `select`.
         regex: the text matches it (Python's syntax).
-        json_schema: the text is a JSON document under it: dict, JSON text or pydantic model class.
+        json_schema: the text is a JSON document under it: dict, JSON text, pydantic model,
+            dataclass, TypedDict or another type.
         ebnf: the text derives from the rule `root` of this grammar.
+        gbnf: the same in llama.cpp's notation.
+        lark: the text derives from the rule `start` of this grammar of llguidance's.
+        structural_tag: free text with constrained islands, as dict or JSON text.
+        schema_mode: "best_effort" also takes keywords of `json_schema` that no mask enforces; the
+            text is checked for them, and `finish_reason` is "invalid" where it fails.
         repetition_penalty: for tokens of prompt and output, in (0, 2].
         sampling_seed: makes sampling repeatable.
 
@@ -101,13 +111,13 @@ def gen(
         if regex is not None:
             warnings.warn("gen has both dtype and regex; regex is ignored", stacklevel=2)
         regex, stops = _typed(dtype, stops)
-    given = [
-        word
-        for word, value in (("regex", regex), ("json_schema", json_schema), ("ebnf", ebnf))
-        if value is not None
-    ]
+    words = {"regex": regex, "json_schema": json_schema, "ebnf": ebnf}
+    words |= {"gbnf": gbnf, "lark": lark, "structural_tag": structural_tag}
+    given = [word for word, value in words.items() if value is not None]
     if len(given) > 1:
         raise ValueError(f"only one of {' and '.join(given)} can constrain a gen")
+    if schema_mode not in (None, "strict", "best_effort"):
+        raise ValueError(f"schema_mode is {schema_mode!r}; it must be strict or best_effort")
     reported = (return_logprob, logprob_start_len, top_logprobs_num, return_text_in_logprobs)
     return Expr(
         Gen(
@@ -132,6 +142,10 @@ def gen(
             regex=None if regex is None else check_regex(regex),
             ebnf=ebnf,
             json_schema=None if json_schema is None else schema_text(json_schema),
+            gbnf=gbnf,
+            lark=lark,
+            structural_tag=None if structural_tag is None else as_schema(structural_tag),
+            schema_mode=schema_mode,
             logprobs=logprobs_of(*reported),
         )
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from ..ir.holes import as_schema, as_text
 from ..ir.nodes import Logprobs, Stmt, Text
@@ -70,11 +70,16 @@ def check_regex(pattern: str) -> str:
 
 
 def schema_text(schema: Any) -> str:
-    """Return a JSON Schema as text: from a dict, JSON text, or a pydantic model class.
+    """Return a JSON Schema as text: from a dict, JSON text, a pydantic model or another type.
 
     Raises:
         TypeError: anything else.
+        GrammarError: pydantic cannot describe the type.
     """
+    if not hasattr(schema, "model_json_schema") and (isinstance(schema, type) or get_args(schema)):
+        from ..constrained.spec import GrammarSpec
+
+        return GrammarSpec.json_schema(schema).source
     return as_schema(schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema)
 
 

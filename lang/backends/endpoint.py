@@ -373,8 +373,7 @@ async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str,
 
 def _fields(gen: Gen) -> dict[str, Any]:
     sampling = gen.sampling.said()
-    constraint = {"regex": gen.regex, "ebnf": gen.ebnf, "json_schema": gen.json_schema}
-    sampling.update({name: value for name, value in constraint.items() if value is not None})
+    sampling.update(gen.constraint())
     fields: dict[str, Any] = {"sampling_params": sampling}
     if gen.logprobs is not None:
         fields["return_logprob"] = True

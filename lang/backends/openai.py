@@ -55,6 +55,10 @@ EXTENSIONS = {
     "ignore_eos": "ignore_eos",
     "regex": "regex",
     "ebnf": "ebnf",
+    "gbnf": "gbnf",
+    "lark": "lark",
+    "structural_tag": "structural_tag",
+    "schema_mode": "schema_mode",
 }
 
 
@@ -69,7 +73,8 @@ class OpenAI(TextBackend):
             default as `USER:` and `ASSISTANT:` lines.
         base_url: of a service that is not OpenAI's own ("http://host:port/v1").
         api_key: else the environment's `OPENAI_API_KEY`; a server without keys takes any text.
-        extensions: the service takes what RadixLM and SGLang add: `regex`, `ebnf`, `top_k`,
+        extensions: the service takes what RadixLM and SGLang add: `regex`, `ebnf`, `gbnf`, `lark`,
+            `structural_tag`, `schema_mode`, `top_k`,
             `min_p`, `min_tokens`, `repetition_penalty`, `stop_token_ids`, `stop_regex`,
             `ignore_eos`, and assistant turns that go on from a beginning.
         timeout_s: of one call; of the wait for each piece when streaming.

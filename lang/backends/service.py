@@ -308,9 +308,7 @@ def wanted(gen: Gen) -> dict[str, Any]:
         if ours in said:
             said[theirs] = said.pop(ours)
     said = {name: value for name, value in said.items() if value != NEUTRAL.get(name)}
-    for name in ("regex", "ebnf", "json_schema"):
-        if (value := getattr(gen, name)) is not None:
-            said[name] = value
+    said |= gen.constraint()
     if gen.logprobs is not None:
         said["return_logprob"] = True
         if gen.logprobs.start is not None:
@@ -320,7 +318,10 @@ def wanted(gen: Gen) -> dict[str, Any]:
 
 REMEDIES = {
     "regex": "Use json_schema, or check the text in Python; dtype is a regex too.",
-    "ebnf": "Use json_schema, or check the text in Python.",
+    **dict.fromkeys(
+        ("ebnf", "gbnf", "lark", "structural_tag"), "Use json_schema, or check the text in Python."
+    ),
+    "schema_mode": "Leave it out: how far a schema is kept is the service's own affair.",
     "stop_token_ids": "A service's tokens are its own: use stop.",
     "stop_regex": "Use stop, or cut the text in Python.",
 }

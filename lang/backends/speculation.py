@@ -121,7 +121,7 @@ class Speculation:
 def _is_plain(gen: Gen) -> bool:
     """Whether a gen asks for text up to a stop string, and for nothing else."""
     said = gen.sampling
-    asks = (gen.regex, gen.ebnf, gen.json_schema, gen.logprobs)
+    asks = (gen.constraint(), gen.logprobs)
     more = (said.stop_regex, said.stop_token_ids, said.min_new_tokens, said.ignore_eos)
     return bool(said.stop) and (said.n or 1) == 1 and not any((*asks, *more))
 

@@ -17,7 +17,14 @@ from .finding import Finding, finding
 from .languages import Language, Languages, is_stopped
 from .trace import Met, Trace
 
-_NAMES = {"regex": "regex", "ebnf": "ebnf", "json_schema": "schema", "json_object": "schema"}
+_NAMES = {
+    "ebnf": "ebnf",
+    "gbnf": "grammar",
+    "lark": "grammar",
+    "structural_tag": "grammar",
+    "json_schema": "schema",
+    "json_object": "schema",
+}
 
 
 def constraints(trace: Trace, languages: Languages) -> Iterator[Finding]:

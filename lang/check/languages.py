@@ -13,18 +13,18 @@ from ...constrained.expressions import (
     UnreadableError,
     read_grammar,
 )
+from ...constrained.gbnf import one_line_rules
 from ...constrained.pattern import lower_pattern
 from ...constrained.plan import compile_json
 from ...constrained.schema import lower_schema
-from ...constrained.spec import GrammarSpec
-from ...ir.nodes import Gen
+from ...constrained.spec import GrammarSpec, Kind, Mode
+from ...ir.nodes import CONSTRAINTS, Gen
 from .grammar import forced_prefix, longest_bytes, may_begin, shortest_texts
 from .shortest import fewest_tokens
 from .tokens import Counter
 
 LONGEST_TOKEN = 128  # characters; vocabularies have runs of spaces of this length
 ROOT: Expression = Reference("root")
-CONSTRAINTS = ("regex", "ebnf", "json_schema")
 
 
 def is_stopped(gen: Gen, unknown: frozenset[str]) -> bool:
@@ -87,28 +87,32 @@ class Languages:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._known: dict[tuple[str, str], Language] = {}
+        self._known: dict[tuple[Kind, str, Mode], Language] = {}
 
     def of_gen(self, gen: Gen, unknown: frozenset[str]) -> Language | None:
         """The language of a gen; None if nothing, or only a run, constrains it."""
-        for name in CONSTRAINTS:
-            source: str | None = getattr(gen, name)
-            if source is not None and name not in unknown:
-                return self.of(name, source)
+        kinds: tuple[Kind, ...] = CONSTRAINTS
+        mode: Mode = "best_effort" if gen.schema_mode == "best_effort" else "strict"
+        for kind in kinds:
+            source: str | None = getattr(gen, kind)
+            if source is not None and kind not in unknown:
+                return self.of(kind, source, mode)
         return None
 
-    def of(self, kind: str, source: str) -> Language:
+    def of(self, kind: Kind, source: str, mode: Mode = "strict") -> Language:
         """The language of a constraint; `kind` is a field of `Gen`."""
-        if (kind, source) not in self._known:
-            self._known[kind, source] = self._read(kind, source)
-        return self._known[kind, source]
+        if (kind, source, mode) not in self._known:
+            self._known[kind, source, mode] = self._read(kind, source, mode)
+        return self._known[kind, source, mode]
 
-    def _read(self, kind: str, source: str) -> Language:
-        spec = GrammarSpec("regex" if kind == "regex" else "ebnf", source)
+    def _read(self, kind: Kind, source: str, mode: Mode) -> Language:
+        spec = GrammarSpec(kind, source)
         try:
             if kind == "json_schema":
-                spec = GrammarSpec.json_schema(source)
+                spec = GrammarSpec.json_schema(source, mode=mode)
             spec = spec.checked()
+            if kind in ("lark", "structural_tag"):  # not of the form that is read here
+                return Language(spec, _refusal(spec), {}, self._counter)
             text = _ebnf(spec)
         except (MalformedError, UnsatisfiableError) as error:
             return Language(spec, error, {}, self._counter)
@@ -118,7 +122,7 @@ class Languages:
             rules = read_grammar(text)
         except UnreadableError:
             rules = {}
-        refusal = _refusal(spec) if kind == "ebnf" else None
+        refusal = _refusal(spec) if kind in ("ebnf", "gbnf") else None
         language = Language(spec, refusal, {} if refusal else rules, self._counter)
         if refusal is None and rules and language.shortest is None:
             language.error = UnsatisfiableError(
@@ -135,6 +139,8 @@ def _ebnf(spec: GrammarSpec) -> str:
             return f"root ::= {lower_pattern(spec.source)}"
         case "json_schema" | "json_object":
             return compile_json(spec, lambda plan: lower_schema(plan.core))
+        case "gbnf":
+            return one_line_rules(spec.source)
         case _:
             return spec.source
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...ir.expressions import Binary, Method, Name
-from ...ir.nodes import Gen, Select
+from ...ir.nodes import CONSTRAINTS, Gen, Select
 from ...ir.program import (
     Assign,
     Block,
@@ -24,7 +24,7 @@ from ...ir.program import (
 from ...ir.scopes import bodies, names_of
 from ..compiler.ownership import MUTATORS
 from .finding import Finding, finding
-from .languages import CONSTRAINTS, Languages, is_stopped
+from .languages import Languages, is_stopped
 from .trace import Trace
 from .values import all_steps, inside
 

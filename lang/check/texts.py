@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...ir.nodes import Gen, Select
+from ...ir.nodes import CONSTRAINTS, Gen, Select
 from .finding import Finding, finding
 from .languages import Languages
 from .tokens import Counter
@@ -26,7 +26,7 @@ def trailing_spaces(trace: Trace, languages: Languages) -> Iterator[Finding]:
             continue
         if language is not None and language.error is not None:
             continue
-        if language is None and {"regex", "ebnf", "json_schema"} & met.unknown:
+        if language is None and not met.unknown.isdisjoint(CONSTRAINTS):
             continue
         yield finding(
             met.place.file,

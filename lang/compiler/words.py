@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from ...ir.nodes import CONSTRAINTS as KINDS
 from .. import api
 from ..expr import Expr
 from .scope import Scope
@@ -53,10 +54,13 @@ FIELDS: Mapping[str, str] = {
     "regex": "regex",
     "ebnf": "ebnf",
     "json_schema": "json_schema",
+    "gbnf": "gbnf",
+    "lark": "lark",
+    "structural_tag": "structural_tag",
     "choices": "choices",
 }
 MAX_FOLLOWED = 500  # functions looked at, from the one that is called
-CONSTRAINTS = frozenset({"regex", "ebnf", "json_schema", "dtype"})
+CONSTRAINTS = frozenset({*KINDS, "dtype"})
 
 
 def makes_expressions(function: Any) -> bool:

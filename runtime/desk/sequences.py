@@ -257,8 +257,7 @@ async def _relay(stream: Stream, emit: Emit) -> None:
 
 def _sampling(gen: Gen) -> SamplingParams:
     fields = gen.sampling.said()
-    constraint = {"regex": gen.regex, "ebnf": gen.ebnf, "json_schema": gen.json_schema}
-    return sampling_params({**fields, **{k: v for k, v in constraint.items() if v is not None}})
+    return sampling_params({**fields, **gen.constraint()})
 
 
 def _logprobs(gen: Gen) -> LogprobRequest | None:

@@ -1,9 +1,12 @@
 import inspect
+import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 import radixlm as rl
 from radixlm.ir.nodes import Gen, Logprobs, RoleBegin, RoleEnd, Sampling, Select, Text
@@ -175,17 +178,40 @@ class City(BaseModel):
     name: str
 
 
+@dataclass
+class Town:
+    name: str
+
+
+class Village(TypedDict):
+    name: str
+
+
 @pytest.mark.parametrize(
     ("schema", "part"),
     [
         ('{"type": "string"}', '{"type": "string"}'),
         ({"type": "string"}, '{"type": "string"}'),
         (City, '"name"'),
+        (Town, '"name"'),
+        (Village, '"name"'),
+        (list[int], '"integer"'),
         (True, "true"),
     ],
 )
 def test_a_schema_may_be_text_a_dict_or_a_model(schema: Any, part: str) -> None:
     assert part in (gen_of(rl.gen("x", json_schema=schema)).json_schema or "")
+
+
+def test_grammars_of_other_kinds_and_the_schemas_mode_are_kept() -> None:
+    assert gen_of(rl.gen("x", gbnf='root ::= "a"')).constraint() == {"gbnf": 'root ::= "a"'}
+    assert gen_of(rl.gen("x", lark='start: "a"')).constraint() == {"lark": 'start: "a"'}
+    tag = {"format": {"type": "any_text"}}
+    assert json.loads(gen_of(rl.gen("x", structural_tag=tag)).constraint()["structural_tag"]) == tag
+    loose = gen_of(rl.gen("x", json_schema=True, schema_mode="best_effort"))
+    assert loose.constraint() == {"json_schema": "true", "schema_mode": "best_effort"}
+    with pytest.raises(ValueError, match="it must be strict or best_effort"):
+        rl.gen("x", json_schema=True, schema_mode="loose")
 
 
 def test_another_thing_as_a_schema_is_a_type_error() -> None:

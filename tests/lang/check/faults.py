@@ -324,6 +324,17 @@ def undefined_rule(s):
 
 
 @function
+def undefined_rule_in_lark(s):
+    s += "Word:" + gen("word", lark="start: missing", max_tokens=4)  # fault: invalid-grammar
+
+
+@function
+def unknown_structural_tag(s):
+    tag = '{"format": {"type": "x"}}'
+    s += gen("x", structural_tag=tag, max_tokens=4)  # fault: unsupported-grammar
+
+
+@function
 def endless_grammar(s):
     s += "Word:" + gen("w", ebnf='root ::= "a" root', max_tokens=4)  # fault: empty-constraint
 
