@@ -20,7 +20,7 @@ GROUPS: dict[str, type[msgspec.Struct]] = {
     "schedule": ScheduleConfig,
     "server": ServerConfig,
 }
-ALIASES = {"model_path": ["--model"]}
+ALIASES = {"model_path": ["--model"], "request_timeout_s": ["--request-timeout"]}
 
 
 def add_serve(commands: Any) -> None:

@@ -10,6 +10,7 @@ import msgspec
 AtLeast0 = Annotated[int, msgspec.Meta(ge=0)]
 AtLeast1 = Annotated[int, msgspec.Meta(ge=1)]
 AtLeast2 = Annotated[int, msgspec.Meta(ge=2)]
+MoreThan0 = Annotated[float, msgspec.Meta(gt=0)]
 
 SHIPPED_MODEL = Path(__file__).resolve().parent / "shipped"
 
@@ -52,6 +53,7 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_queued_requests: AtLeast0 = 10_000
     chunked_prefill_size: int = 2048  # tokens of one pass; -1: prompts are never cut
     max_input_tokens: AtLeast1 | None = None  # None: the context length less one
+    request_timeout_s: MoreThan0 | None = None  # for requests that name no `timeout_s`
     disable_forced_runs: bool = False  # what a grammar forces is sampled token by token
 
 

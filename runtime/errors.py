@@ -4,6 +4,7 @@ EngineError
 ├── InvalidRequestError     the caller's mistake; fails alone, before any token (HTTP 400)
 ├── NotFoundError           what the request names is not here (HTTP 404)
 ├── QueueFullError          too many requests wait already (HTTP 503)
+├── RequestTimeoutError     the request did not end within its `timeout_s` (HTTP 504)
 ├── ModelLoadError          the checkpoint or tokenizer cannot be used; says which file and tensor
 └── EngineClosedError       the scheduler is gone, or the engine was closed
 """
@@ -12,9 +13,15 @@ from __future__ import annotations
 
 
 class EngineError(Exception):
-    """Root of the runtime's errors. `status` is the HTTP status that it becomes."""
+    """Root of the runtime's errors.
+
+    Attributes:
+        status: the HTTP status that it becomes.
+        retry_after_s: when it is worth another try, in seconds, where that is known.
+    """
 
     status = 500
+    retry_after_s: float | None = None
 
 
 class InvalidRequestError(EngineError, ValueError):
@@ -33,6 +40,12 @@ class QueueFullError(EngineError):
     """The waiting queue has reached `max_queued_requests`."""
 
     status = 503
+
+
+class RequestTimeoutError(EngineError):
+    """The request did not end within its `timeout_s`, and what it was doing has been stopped."""
+
+    status = 504
 
 
 class ModelLoadError(EngineError):

@@ -158,6 +158,7 @@ class Finish(Message, frozen=True, kw_only=True):
     length: int | None = None
     message: str | None = None
     status: int | None = None
+    retry_after_s: float | None = None  # when it is worth another try, with status 503
     fault: Fault | None = None
     closed_at: int | None = None
 
@@ -216,6 +217,7 @@ class State(Message, frozen=True, kw_only=True):
     prompt_tokens: int
     cached_tokens: int
     last_throughput: float  # generated tokens a second over the last window
+    retry_after_s: float  # that a client who comes now and is refused should wait
 
 
 class Pinned(Message, frozen=True, kw_only=True):

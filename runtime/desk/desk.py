@@ -22,6 +22,7 @@ from ..errors import (
     InvalidRequestError,
     ModelLoadError,
     NotFoundError,
+    RequestTimeoutError,
 )
 from ..ipc import DeskEnd
 from ..messages import (
@@ -100,8 +101,12 @@ class Desk:
         namespace: str = "",
         priority: int = 0,
         wants_contract: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[Stream]:
         """Submit one sequence; leaving the context before its end aborts it.
+
+        After `timeout_s`, or the configuration's `request_timeout_s`, it ends wherever it is, and
+        whoever reads the stream meets a `RequestTimeoutError`.
 
         Raises:
             InvalidRequestError: the prompt or a parameter cannot be served.
@@ -136,13 +141,30 @@ class Desk:
         stream = Stream(submit, self.tokenizer, name)
         self._streams[request_id] = stream
         self._names.add(name)
+        limit_s = self.config.schedule.request_timeout_s if timeout_s is None else timeout_s
+        timer = None
+        if limit_s is not None:
+            timer = asyncio.get_running_loop().call_later(limit_s, self._expire, stream, limit_s)
         try:
             yield stream
         finally:
+            if timer is not None:
+                timer.cancel()
             del self._streams[request_id]
             self._names.discard(name)
             if stream.finish is None and self._closed is None:
                 self._end.send(Abort(rid=request_id, quiet=True))
+
+    def _expire(self, stream: Stream, limit_s: float) -> None:
+        """End a request whose time is over; its reader, who may be slow, is not waited for."""
+        if stream.finish is None and self._closed is None:
+            self._end.send(Abort(rid=stream.submit.rid, quiet=True))
+            stream.fail(
+                RequestTimeoutError(
+                    f"the request did not end within {limit_s:g} s: {len(stream.tokens)} tokens "
+                    "were generated; ask for fewer (max_new_tokens), or for more time (timeout_s)"
+                )
+            )
 
     def seed(self, sampling: SamplingParams) -> int:
         """The request's own seed, or the next of the engine's."""

@@ -55,6 +55,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     return_text_in_logprobs: bool | None = None
     stream: bool | None = None
     priority: int | None = None
+    timeout_s: float | None = None  # seconds until it ends wherever it is; None: the server's
     extra_key: str | None = None
     return_contract: bool | None = None  # what is enforced of a schema, keyword by keyword
 
@@ -115,6 +116,8 @@ def take_order(desk: Desk, request: GenerateRequest) -> Order:
     Raises:
         InvalidRequestError: any part of it cannot be served.
     """
+    if request.timeout_s is not None and not 0 < request.timeout_s < float("inf"):
+        raise InvalidRequestError(f"timeout_s is {request.timeout_s!r}; it must be more than 0")
     prompts, is_batch = _prompts(desk, request)
     items: list[Item] = []
     names = _names(request.rid, len(prompts), is_batch)
@@ -215,6 +218,7 @@ def _submit(desk: Desk, order: Order, item: Item) -> Any:
         logprobs=item.logprobs,
         namespace=order.request.extra_key or "",
         priority=order.request.priority or 0,
+        timeout_s=order.request.timeout_s,
         wants_contract=bool(order.request.return_contract),
     )
 

@@ -204,7 +204,11 @@ class Stream:
             kinds = {400: InvalidRequestError, 503: QueueFullError}
             kind = kinds.get(finish.status, EngineError)
             message = finish.message or "the request was aborted"
-            self.error = kind(message) if finish.fault is None else finish.fault.error()
+            if finish.fault is not None:
+                self.error = finish.fault.error()
+                return
+            self.error = kind(message)
+            self.error.retry_after_s = finish.retry_after_s
 
 
 def closed_error(reason: str) -> EngineClosedError:

@@ -47,6 +47,7 @@ from .disk import Disk
 from .forced import Forcing
 from .job import Job
 from .output import aborted, delta_of, finish_of, refused
+from .pace import Pace
 from .sampling import record_forced_logprobs, record_prompt_logprobs, sample
 from .schedule import Plan, Scheduler, Slice
 
@@ -54,7 +55,6 @@ logger = logging.getLogger(__name__)
 
 IDLE_MS = 500  # an idle loop shows that it lives this often
 COMPILING_MS = 2  # how often a waiting loop looks for finished grammars
-THROUGHPUT_WINDOW_S = 2.0
 NO_TOKEN = "no token can be chosen: the logits are not finite, or every token is forbidden"
 
 
@@ -99,8 +99,7 @@ class Loop:
         self._rids: list[RequestId] = []  # of jobs that got one more token and go on
         self._tokens: list[int] = []  # theirs
         self._steps = self._generated = self._forced = self._prompt = self._cached = 0
-        self._window = (time.monotonic(), 0)  # start, tokens generated before it
-        self._throughput = 0.0
+        self._pace = Pace()
         self._reported_at = 0.0
         self._closed = False
 
@@ -174,7 +173,9 @@ class Loop:
         job = Job.of(submit, max_new=room if wanted is None else min(wanted, room))
         waiting = len(self.scheduler.waiting) + len(self._compiling)
         if waiting >= self._config.schedule.max_queued_requests:
-            self._deltas.append(aborted(job, "The request queue is full.", 503))
+            wait_s = self._pace.wait_s(waiting)
+            full = "The request queue is full."
+            self._deltas.append(aborted(job, full, 503, retry_after_s=wait_s))
             return
         try:
             spec = submit.sampling.grammar()
@@ -233,7 +234,7 @@ class Loop:
             for job in [job for job in jobs if job.finish is None]:
                 self._drop(job, f"the engine failed on this request: {error}", 500)
         self._steps += 1
-        self._measure()
+        self._pace.measure(self._generated)
         if self._config.check_invariants:
             self.scheduler.cache.check()
 
@@ -339,14 +340,8 @@ class Loop:
             job.finish = job.due
         if job.finish is not None:
             self.scheduler.end(job)
+            self._pace.ended()
         self._deltas.append(delta_of(job))
-
-    def _measure(self) -> None:
-        start, before = self._window
-        elapsed = time.monotonic() - start
-        if elapsed >= THROUGHPUT_WINDOW_S:
-            self._throughput = (self._generated - before) / elapsed
-            self._window = (time.monotonic(), self._generated)
 
     def _state(self) -> State:
         usage = self.scheduler.cache.usage()
@@ -363,7 +358,8 @@ class Loop:
             forced_tokens=self._forced,
             prompt_tokens=self._prompt,
             cached_tokens=self._cached,
-            last_throughput=self._throughput,
+            last_throughput=self._pace.tokens_a_second,
+            retry_after_s=self._pace.wait_s(len(self.scheduler.waiting) + len(self._compiling)),
         )
 
 

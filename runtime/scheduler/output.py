@@ -69,9 +69,9 @@ def delta_of(job: Job) -> Delta:
     return delta
 
 
-def aborted(job: Job, message: str, status: int) -> Delta:
+def aborted(job: Job, message: str, status: int, *, retry_after_s: float | None = None) -> Delta:
     """The last word on a job that is stopped from outside or fails."""
-    job.finish = Finish(type="abort", message=message, status=status)
+    job.finish = Finish(type="abort", message=message, status=status, retry_after_s=retry_after_s)
     return delta_of(job)
 
 

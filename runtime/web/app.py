@@ -13,7 +13,7 @@ from aiohttp import web
 from ..config import ServerConfig
 from ..desk.desk import Desk
 from . import cache, native, openai_api, programs
-from .errors import Handler, errors
+from .errors import Handler, errors, native_body, retry_after
 
 OPEN_ROUTES = ("/health", "/health_generate", "/ping")  # answered without a key
 
@@ -34,7 +34,9 @@ async def drain(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse new work once the server is told to end, and count the work that is under way."""
     app = request.app
     if app["draining"].is_set() and request.method != "GET":
-        return web.json_response({"error": {"message": "the server is shutting down"}}, status=503)
+        body = native_body("the server is shutting down")
+        after = retry_after(app["server"].drain_timeout_s)
+        return web.json_response(body, status=503, headers=after)
     task = asyncio.current_task()
     app["open"].add(task)
     try:

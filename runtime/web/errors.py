@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,7 +17,12 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-KINDS = {400: "BadRequestError", 404: "NotFoundError", 503: "ServiceUnavailableError"}
+KINDS = {
+    400: "BadRequestError",
+    404: "NotFoundError",
+    503: "ServiceUnavailableError",
+    504: "RequestTimeoutError",
+}
 
 
 def status_and_message(error: Exception) -> tuple[int, str]:
@@ -34,6 +40,16 @@ def native_body(message: str) -> dict[str, Any]:
     return {"error": {"message": message}}
 
 
+def native_event(error: Exception) -> dict[str, Any]:
+    """An error in a native stream, whose status and headers have been sent as 200."""
+    status, message = status_and_message(error)
+    body = native_body(message)
+    body["error"]["status_code"] = status
+    if status == 503:
+        body["error"] |= {"retry_after_s": getattr(error, "retry_after_s", None) or 1.0}
+    return body
+
+
 def openai_body(status: int, message: str) -> dict[str, Any]:
     """The body of an error on the OpenAI routes."""
     kind = KINDS.get(status, "InternalServerError")
@@ -45,8 +61,13 @@ def error_response(request: web.Request, error: Exception) -> web.Response:
     status, message = status_and_message(error)
     is_openai = request.path.startswith("/v1/")
     body = openai_body(status, message) if is_openai else native_body(message)
-    headers = {"Retry-After": "1"} if status == 503 else None
+    headers = retry_after(getattr(error, "retry_after_s", None)) if status == 503 else None
     return web.json_response(body, status=status, headers=headers)
+
+
+def retry_after(seconds: float | None) -> dict[str, str]:
+    """The header that says when it is worth another try; a second, where that is not known."""
+    return {"Retry-After": str(math.ceil(seconds or 1))}
 
 
 @web.middleware

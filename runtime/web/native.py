@@ -14,7 +14,7 @@ from ..desk.generate import GenerateRequest, encode_segments, generate, generate
 from ..desk.info import server_info
 from ..desk.sequences import Tokens, score_choices
 from ..errors import InvalidRequestError
-from .errors import native_body, read_json, status_and_message
+from .errors import native_event, read_json
 from .sse import EventStream
 
 routes = web.RouteTableDef()
@@ -48,7 +48,7 @@ async def post_generate(request: web.Request) -> web.StreamResponse:
         except ConnectionError:
             raise
         except Exception as error:
-            await events.send(native_body(status_and_message(error)[1]))
+            await events.send(native_event(error))
     return events.response
 
 

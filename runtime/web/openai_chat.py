@@ -42,6 +42,7 @@ class Chat:
                 "top_logprobs_num": fields.get("top_logprobs") or 0,
                 "return_text_in_logprobs": True,
                 "priority": fields.get("priority"),
+                "timeout_s": fields.get("timeout_s"),
                 "extra_key": fields.get("extra_key") or fields.get("cache_salt"),
                 "return_contract": fields.get("return_contract"),
             }

@@ -63,6 +63,7 @@ class Completion:
                 "top_logprobs_num": logprobs or 0,
                 "return_text_in_logprobs": True,
                 "priority": fields.get("priority"),
+                "timeout_s": fields.get("timeout_s"),
                 "extra_key": fields.get("extra_key") or fields.get("cache_salt"),
                 "return_contract": fields.get("return_contract"),
             }

@@ -39,7 +39,7 @@ SAMPLING = {
 }
 # Fields of the request itself, on both routes.
 REQUEST = frozenset(
-    {"model", "stream", "stream_options", "response_format", "rid", "priority"}
+    {"model", "stream", "stream_options", "response_format", "rid", "priority", "timeout_s"}
     | {"extra_key", "cache_salt", "logprobs", "return_contract"}
 )
 # Fields that change no token: about the account, not the text.

@@ -30,7 +30,8 @@ from ..desk.programs import Failure, Outcome, ProgramRun, Programs, read_program
 from ..desk.sequences import DeskBackend
 from ..errors import InvalidRequestError, NotFoundError
 from ..request import sampling_params
-from .errors import native_body, read_body, read_json
+from .errors import native_body, read_body, read_json, retry_after
+from .native import desk_of
 from .sse import EventStream
 
 routes = web.RouteTableDef()
@@ -188,7 +189,10 @@ async def _whole(
         return web.Response(body=body, content_type="application/json")
     error = outcomes[0].error
     status = _status(error) if error is not None and error.raised else 200
-    return web.Response(body=encoded[0], content_type="application/json", status=status)
+    after = retry_after((await desk_of(request).state()).retry_after_s) if status == 503 else None
+    return web.Response(
+        body=encoded[0], content_type="application/json", status=status, headers=after
+    )
 
 
 async def _streamed(

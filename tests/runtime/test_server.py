@@ -100,6 +100,18 @@ def test_keys_a_full_queue_and_a_drain(tiny_model: str) -> None:
             full = requests.post(url + path, json=fields, headers=KEY, timeout=30)
             assert full.status_code == 503
             assert "The request queue is full" in full.text
+            assert 1 <= int(full.headers["Retry-After"]) <= 60
+        in_events = requests.post(
+            url + "/generate", json={"text": "a", "stream": True}, headers=KEY, timeout=30
+        )
+        assert (in_events.status_code, "retry_after_s" in in_events.text) == (200, True)
+        ended = requests.post(
+            url + "/v1/completions",
+            json={"prompt": "a", "timeout_s": 1e-4},
+            headers=KEY,
+            timeout=30,
+        )
+        assert (ended.status_code, ended.json()["type"]) == (504, "RequestTimeoutError")
 
         process.send_signal(signal.SIGTERM)
         late = None
@@ -107,6 +119,7 @@ def test_keys_a_full_queue_and_a_drain(tiny_model: str) -> None:
             late = requests.get(url + "/health", timeout=30)
         late = requests.post(url + "/generate", json=body, headers=KEY, timeout=30)
         assert late.status_code == 503
+        assert int(late.headers["Retry-After"]) == 30  # until it is gone, at the latest
         first.join()
         second.join()
         assert [answer.status_code for answer in found] == [200, 200]
