@@ -48,6 +48,7 @@ from ..messages import (
 )
 from ..request import RequestId, SamplingParams
 from ..tokenizer import Tokenizer
+from .check import Checker
 from .streams import Stream, closed_error
 
 MAX_TOP_LOGPROBS = 1024  # each is sent for each position
@@ -65,6 +66,7 @@ class Desk:
         self._names: set[str] = set()  # of the streams, as their senders chose them
         self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._call_ids = itertools.count()
+        self._checker = Checker()
         self._random = random.Random(config.random_seed)
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._closed: str | None = None
@@ -138,7 +140,7 @@ class Desk:
             self._end.send(submit)
         except (UnicodeEncodeError, OverflowError) as error:
             raise InvalidRequestError(f"the request cannot be sent on: {error}") from error
-        stream = Stream(submit, self.tokenizer, name)
+        stream = Stream(submit, self.tokenizer, name, self._checker)
         self._streams[request_id] = stream
         self._names.add(name)
         limit_s = self.config.schedule.request_timeout_s if timeout_s is None else timeout_s
@@ -405,4 +407,5 @@ class Desk:
         self._reader.cancel()
         with suppress(asyncio.CancelledError):
             await self._reader
+        await self._checker.close()
         self._end.close()

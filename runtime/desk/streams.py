@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..messages import Delta, Finish, Submit, TopLogprobs, Usage
 from ..tokenizer import Tokenizer
-from .check import check_document
+from .check import Checker
 from .detokenize import Detokenizer
 from .stops import Stops
 
@@ -49,6 +49,7 @@ class Stream:
     submit: Submit
     tokenizer: Tokenizer
     name: str  # the request id that whoever sent it knows
+    checker: Checker
     created: float = field(default_factory=time.monotonic)
     usage: Usage | None = None
     finish: Finish | None = None
@@ -133,7 +134,7 @@ class Stream:
         if self.error is not None:
             raise self.error
         if self._unchecked is not None:
-            self.failures = await check_document(self.submit.sampling, self._shown())
+            self.failures = await self.checker.check(self.submit.sampling, self._shown())
             fails = self.failures and self._unchecked.type == "stop"
             self.finish = Finish(type="invalid") if fails else self._unchecked
 

@@ -1,4 +1,4 @@
-"""The command `radixlm`: `serve` a model, look at its `cache`, `check` programs."""
+"""The command `radixlm`: `serve` a model, look at its `cache`, `check` programs and a `schema`."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given[:1] != ["check"]:  # what serves imports torch
         from .runtime.cache_cli import add_cache
         from .runtime.cli import add_serve
+        from .runtime.schema_cli import add_schema
 
         add_serve(commands)
         add_cache(commands)
+        add_schema(commands)
     options = parser.parse_args(given)
     code: int = options.run(options)
     return code

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radixlm.constrained.errors import GrammarError
+from radixlm.runtime.desk.check import Checker
 from radixlm.runtime.desk.streams import Stream, meta_info
 from radixlm.runtime.errors import EngineError, InvalidRequestError, QueueFullError
 from radixlm.runtime.messages import Delta, Fault, Finish, LogprobRequest, Submit, Usage
@@ -32,7 +33,7 @@ def stream_of(
         stop_ids=stop_ids,
         logprobs=logprobs,
     )
-    return Stream(submit, tokenizer, "mine")
+    return Stream(submit, tokenizer, "mine", Checker())
 
 
 def feed(stream: Stream, *tokens: int, finish: Finish | None = None) -> bool:
