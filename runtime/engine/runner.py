@@ -154,7 +154,7 @@ def _load_model(
     dtype = _dtype(config.dtype, settings, lambda: _num_parameters(spec), device)
     served = replace(spec, max_positions=_context_length(config, spec))
     model = Decoder(served, dtype, device)
-    checkpoint.fill(family.targets(model), family.ignored)
+    checkpoint.fill(family.targets(model), family.ignored, family.base)
     return model
 
 

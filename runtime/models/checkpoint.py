@@ -44,12 +44,20 @@ class Checkpoint:
         source = None if config.load_format == "dummy" else Shards(path)
         return cls(settings, _eos_token_ids(path, settings), source)
 
-    def fill(self, targets: Mapping[str, Target], ignored: tuple[str, ...]) -> None:
-        """Fill a model; see `load_weights`."""
+    def fill(self, targets: Mapping[str, Target], ignored: tuple[str, ...], base: str = "") -> None:
+        """Fill a model; see `load_weights`.
+
+        Args:
+            targets: checkpoint name → where it goes.
+            ignored: ends of names that the checkpoint may hold beyond the targets.
+            base: prefix of names that a checkpoint which was saved without its head lacks.
+        """
         if self.source is None:
             fill_at_random(targets)
-        else:
-            load_weights(self.source, targets, ignored)
+            return
+        if not any(name.startswith(base) for name in self.source.stored()):
+            targets = {name.removeprefix(base): target for name, target in targets.items()}
+        load_weights(self.source, targets, ignored)
 
 
 def fill_at_random(targets: Mapping[str, Target], seed: int = 0) -> None:

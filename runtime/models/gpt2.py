@@ -76,6 +76,7 @@ FAMILY = Family(
         "norm": "transformer.ln_f",
         "head": "lm_head",
     },
+    base="transformer.",
     ignored=("attn.bias", "attn.masked_bias", "lm_head.weight"),
     whole=("attention",),
     places=dict.fromkeys(("qkv.weight", "out.weight", "up.weight", "down.weight"), _transposed),

@@ -42,6 +42,7 @@ class Family:
     read_spec: Callable[[Settings], DecoderSpec]
     # Each dotted part of `Decoder.parameters`' names, or two of them, → the checkpoint's.
     names: Mapping[str, str]
+    base: str = "model."  # prefix of names that checkpoints saved without their head lack
     ignored: tuple[str, ...] = ()  # ends of names that a checkpoint may hold and we don't need
     whole: Collection[str] = ()  # blocks that it holds fused, see `Decoder.parameters`
     # Ends of our names → the target in our tensor, where the checkpoint lays it out otherwise.

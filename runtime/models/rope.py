@@ -21,6 +21,7 @@ from .settings import Settings
 
 DEFAULT_THETA = 10_000.0
 SUPPORTED = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
+OLD_NAMES = {"su": "longrope"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,9 @@ class Rope:
         return plain._scaled(rope, settings) if rope else plain
 
     def _scaled(self, rope: Settings, settings: Settings) -> Rope:
-        kind = rope.choice("rope_type", SUPPORTED, rope.choice("type", SUPPORTED, "default"))
+        names = (*SUPPORTED, *OLD_NAMES)
+        kind = rope.choice("rope_type", names, rope.choice("type", names, "default"))
+        kind = OLD_NAMES.get(kind, kind)
         if kind == "default":
             return self
         if kind == "linear":

@@ -42,6 +42,7 @@ class Disk:
         self._facts = {
             "model": model_digest(model),
             "tokenizer": tokenizer_digest(Path(config.model.tokenizer_path or model)),
+            "context_length": str(runner.context_length),  # scaled ropes are set to it
             "dtype": str(runner.dtype).removeprefix("torch."),
         }
 

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from radixlm.runtime.config import CacheConfig, ModelConfig
+from radixlm.runtime.engine.inputs import Row
+from radixlm.runtime.engine.runner import Runner
 from radixlm.runtime.errors import ModelLoadError
 from radixlm.runtime.models.registry import ARCHITECTURES, find_family
 from radixlm.runtime.models.settings import Settings
@@ -52,3 +60,20 @@ def test_tensor_names_are_the_checkpoints() -> None:
     family = find_family(["LlamaForCausalLM"])
     assert family.tensor_name("layers.2.attention.q.bias") == "model.layers.2.self_attn.q_proj.bias"
     assert family.tensor_name("head.weight") == "lm_head.weight"
+
+
+def test_a_checkpoint_that_was_saved_without_its_head_is_read(
+    tiny_model: str, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path, dirs_exist_ok=True)
+    held = load_file(tmp_path / "model.safetensors")
+    bare = {name.removeprefix("model."): tensor for name, tensor in held.items()}
+    assert not bare.keys() & held.keys()
+    save_file(bare, tmp_path / "model.safetensors")
+    row = Row(np.arange(9, dtype=np.int32), 0, np.arange(9, dtype=np.int32), 0)
+    cache = CacheConfig(max_total_tokens=20)
+    found, wanted = (
+        Runner.load(ModelConfig(model_path=str(path), device="cpu"), cache).forward([row])
+        for path in (tmp_path, tiny_model)
+    )
+    assert torch.equal(found, wanted)

@@ -37,7 +37,10 @@ def test_absent_settings_are_the_default() -> None:
 @pytest.mark.parametrize(
     ("scaling", "message"),
     [
-        ({"rope_type": "su"}, "'su'; it is not supported; supported: default, linear, dynamic"),
+        (
+            {"rope_type": "spiral"},
+            "'spiral'; it is not supported; supported: default, linear, dynamic",
+        ),
         ({"rope_type": "linear"}, "config.json: rope_scaling: the field 'factor' is missing"),
         (
             {"rope_type": "longrope", "short_factor": 2},
