@@ -28,7 +28,9 @@ def allocate_bitmask(batch: int, vocab_size: int) -> Tensor:
         that its copy to the device can be asynchronous.
     """
     words = -(-vocab_size // WORD_BITS)
-    return torch.full((batch, words), -1, dtype=torch.int32, pin_memory=torch.cuda.is_available())
+    if torch.cuda.is_available():
+        return torch.full((batch, words), -1, dtype=torch.int32, pin_memory=True)
+    return torch.from_numpy(np.full((batch, words), -1, dtype=np.int32))
 
 
 def apply_bitmask(logits: Tensor, mask: Tensor, pairs: Tensor | None = None) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import llguidance
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .bitmask import allocate_bitmask
@@ -43,6 +43,8 @@ from .tags import lower_tags
 from .vocab import Vocabulary
 
 __all__ = ["Compiler"]
+
+Row = NDArray[np.int32]  # of a mask; as numpy, whose small operations cost a tenth of torch's
 
 MAX_LEXER_STATES = 50_000  # of one grammar, at 1 to 2 KB
 LAYOUT = {  # the separators are patterns; see `ebnf.COMMA`
@@ -76,7 +78,7 @@ class Compiler:
             max_lexer_states=MAX_LEXER_STATES, verbose_errors=False
         )
         self._vocabulary = vocabulary
-        self._stop_mask = _stop_mask(vocabulary)
+        self._stop_row = _stop_row(vocabulary)
 
     def compile(self, spec: GrammarSpec) -> Grammar:
         """Compile, on the calling thread.
@@ -124,9 +126,9 @@ class Compiler:
         return self._vocabulary
 
     @property
-    def stop_mask(self) -> Tensor:
+    def stop_row(self) -> Row:
         """A row that allows stop tokens alone: [ceil(vocab / 32)] i32 on the CPU."""
-        return self._stop_mask
+        return self._stop_row
 
 
 class Grammar:
@@ -175,7 +177,7 @@ class Matcher:
         self._kind = kind
         self._accepted = 0  # tokens that rollback can undo, a stop token included
         self._is_stopped = False  # by a stop token
-        self._row: Tensor | None = None  # [ceil(vocab / 32)] i32: the mask here, once it is known
+        self._row: Row | None = None  # [ceil(vocab / 32)]: the mask here, once it is known
 
     def fill(self, mask: Tensor, row: int) -> None:
         """Write which tokens may come next.
@@ -183,7 +185,7 @@ class Matcher:
         Raises:
             LimitError: this position costs more than llguidance's limits; the match cannot go on.
         """
-        mask[row] = self._mask()
+        mask.numpy()[row] = self._mask()
 
     def accept(self, token: int) -> bool:
         """Advance by a token."""
@@ -248,7 +250,7 @@ class Matcher:
             return True
         if not self._matcher.is_accepting():
             return False
-        return torch.equal(self._mask(), self._compiler.stop_mask)
+        return np.array_equal(self._mask(), self._compiler.stop_row)
 
     def forced(self) -> str:
         """Return the text that must come next."""
@@ -257,23 +259,24 @@ class Matcher:
         forced: bytes = self._matcher.compute_ff_bytes()
         return forced.decode(errors="ignore") if _is_boundary(forced) else ""
 
-    def _mask(self) -> Tensor:
+    def _mask(self) -> Row:
         if self._row is not None:
             return self._row
-        stop_mask = self._compiler.stop_mask
+        stop_row = self._compiler.stop_row
         if self._is_stopped or self._matcher.is_stopped():
             if not self._is_stopped and self._matcher.is_error():
                 raise LimitError(self._matcher.get_error()[:500], kind=self._kind)
-            self._row = stop_mask
-            return stop_mask
-        words = np.zeros(stop_mask.shape[0], dtype=np.int32)
+            self._row = stop_row
+            return stop_row
+        words = np.zeros_like(stop_row)
         self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
         if self._matcher.is_error():
             raise LimitError(self._matcher.get_error()[:500], kind=self._kind)
-        row = torch.from_numpy(words)
-        row = row | stop_mask if self._matcher.is_accepting() else row & ~stop_mask
-        self._row = row
-        return row
+        words |= stop_row
+        if not self._matcher.is_accepting():
+            words ^= stop_row
+        self._row = words
+        return words
 
 
 class _Tokens:
@@ -330,11 +333,11 @@ def _unwritable(core: Any) -> str | None:
     return core if isinstance(core, str) and _CONTROL.search(core) else None
 
 
-def _stop_mask(vocabulary: Vocabulary) -> Tensor:
+def _stop_row(vocabulary: Vocabulary) -> Row:
     words = np.zeros(-(-vocabulary.size // 32), dtype=np.uint32)
     for token in vocabulary.stop_ids:
         words[token // 32] |= np.uint32(1 << token % 32)
-    return torch.from_numpy(words.view(np.int32))
+    return words.view(np.int32)
 
 
 def _is_boundary(forced: bytes) -> bool:

@@ -58,6 +58,17 @@ def _pairs(values: list[list[float]], tokens: list[list[int]]) -> list[TopLogpro
     return [list(zip(row, of_row, strict=True)) for row, of_row in zip(values, tokens, strict=True)]
 
 
+def copy_of(logits: Tensor, rows: Sequence[int] | None = None) -> Tensor:
+    """Return a copy of all rows, or of some.
+
+    On a CPU by numpy: torch's threads were seen to take 2 ms for 16 rows where it takes 0.1.
+    """
+    if logits.device.type == "cpu":
+        values = logits.numpy()
+        return torch.from_numpy(values.copy() if rows is None else values[list(rows)])
+    return logits.clone() if rows is None else logits[list(rows)]
+
+
 def add_bias(logits: Tensor, edits: Sequence[Edit]) -> None:
     """Add each edit's value to its logits, in place; a token named twice gets it twice."""
     if edits:

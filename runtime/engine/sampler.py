@@ -126,7 +126,7 @@ class Sampler:
         """
         edited = _edited(logits, rows)
         if mask is not None:
-            edited = logits.clone() if edited is logits else edited
+            edited = arithmetic.copy_of(logits) if edited is logits else edited
             _apply_mask(edited, mask, pairs)
         chosen = self.draw(edited, Drawing.of(rows)).tolist()
         if not (logprobs or top):
@@ -220,7 +220,7 @@ def _edited(logits: Tensor, rows: Sequence[SampleRow]) -> Tensor:
             forbidden.append((index, row.forbidden, -torch.inf))
     if not (biases or repetition or presence or frequency or forbidden):
         return logits
-    logits = logits.clone()
+    logits = arithmetic.copy_of(logits)
     arithmetic.add_bias(logits, biases)
     arithmetic.penalize_repetition(logits, repetition)
     arithmetic.penalize_presence(logits, presence)

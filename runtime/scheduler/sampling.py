@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from ..engine.logits import Logprobs, logprobs
+from ..engine.logits import Logprobs, copy_of, logprobs
 from ..engine.runner import Runner
 from ..engine.sampler import SampleRow
 from .closing import redraw
@@ -27,7 +27,7 @@ def sample(runner: Runner, jobs: Sequence[Job], logits: Tensor, rows: Sequence[i
     Returns:
         [batch] token ids; -1 where no token can be chosen (logits not finite, all forbidden).
     """
-    chosen = logits if len(rows) == logits.shape[0] else logits[list(rows)]
+    chosen = logits if len(rows) == logits.shape[0] else copy_of(logits, rows)
     mask = fill_mask(jobs, chosen.shape[1])
     sampled = runner.sampler.sample(
         chosen,
