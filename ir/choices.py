@@ -2,6 +2,13 @@
 
 The first three methods carry SGLang's names; `distribution` is ours. Scores cover the tokens that
 differ between the choices and what follows them, never a token of the prompt that all share.
+
+Each reports a `distribution` over the choices, in order, and by its name the `normalization` of the
+figures that it is made of: a choice's share is e to its figure, divided by the sum of these.
+
+    joint         the sum of its tokens' log-probabilities: see `distribution`
+    token_length  their mean
+    gain          the mean of what the prompt adds to them
 """
 
 from __future__ import annotations
@@ -28,6 +35,13 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     unconditional: list[float] | None = None
 
 
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """All choices, in order, and what scoring them cost where that is known: SGLang's keys."""
+
+    choices: list[Scored]
+    meta_info: dict[str, Any] = {}
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The chosen index, and the figures that led to it."""
 
@@ -49,15 +63,30 @@ def argmax(values: Sequence[float]) -> int:
     return max(range(len(values)), key=values.__getitem__)
 
 
+def _shares(normalization: str, figures: Sequence[float]) -> dict[str, Any]:
+    """The choices' shares of e to the power of their figures; equal where none is above -inf."""
+    greatest = max(figures)
+    weights = [1.0 if greatest == -inf else exp(figure - greatest) for figure in figures]
+    whole = fsum(weights)
+    shares = [weight / whole for weight in weights]
+    return {"normalization": normalization, "distribution": shares}
+
+
+def _joint(scored: Sequence[Scored]) -> list[float]:
+    return [fsum(choice.logprobs) for choice in scored]
+
+
 def token_length_normalized(scored: Sequence[Scored]) -> Decision:
     """Choose the greatest mean log-probability per token."""
-    return Decision(index=argmax(mean_logprobs(scored)), meta={})
+    means = mean_logprobs(scored)
+    return Decision(index=argmax(means), meta=_shares("token_length", means))
 
 
 def greedy_token_selection(scored: Sequence[Scored]) -> Decision:
     """Choose as greedy decoding over the choices would: token by token, keep the likeliest.
 
-    A choice that has ended stays in with its own mean.
+    A choice that has ended stays in with its own mean. The distribution that is reported is the
+    joint one, whose greatest may be another choice.
     """
     means = mean_logprobs(scored)
     width = max((len(choice.logprobs) for choice in scored), default=0)
@@ -71,7 +100,8 @@ def greedy_token_selection(scored: Sequence[Scored]) -> Decision:
         alive = [i for i in alive if matrix[i][column] == best]
         if len(alive) == 1:
             break
-    return Decision(index=alive[0], meta={"greedy_logprob_matrix": matrix})
+    shares = _shares("joint", _joint(scored))
+    return Decision(index=alive[0], meta={**shares, "greedy_logprob_matrix": matrix})
 
 
 def unconditional_likelihood_normalized(scored: Sequence[Scored]) -> Decision:
@@ -83,6 +113,7 @@ def unconditional_likelihood_normalized(scored: Sequence[Scored]) -> Decision:
     return Decision(
         index=argmax(gains),
         meta={
+            **_shares("gain", gains),
             "unconditional_token_logprobs": [choice.unconditional for choice in scored],
             "normalized_unconditional_prompt_logprobs": gains,
         },
@@ -105,13 +136,8 @@ def distribution(scored: Sequence[Scored]) -> Decision:
 
     All are equal where every one is impossible.
     """
-    totals = [fsum(choice.logprobs) for choice in scored]
-    greatest = max(totals)
-    weights = [1.0 if greatest == -inf else exp(total - greatest) for total in totals]
-    whole = fsum(weights)
-    return Decision(
-        index=argmax(totals), meta={"distribution": [weight / whole for weight in weights]}
-    )
+    totals = _joint(scored)
+    return Decision(index=argmax(totals), meta=_shares("joint", totals))
 
 
 METHODS: dict[str, Callable[[Sequence[Scored]], Decision]] = {

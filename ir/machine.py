@@ -13,7 +13,7 @@ from typing import Any, NewType, Protocol, assert_never, runtime_checkable
 
 import msgspec
 
-from .choices import METHODS, NEEDS_UNCONDITIONAL, Scored, mean_logprobs
+from .choices import METHODS, NEEDS_UNCONDITIONAL, Scores, mean_logprobs
 from .errors import ProgramError, RoleError, UnsupportedError
 from .media import content_of
 from .nodes import (
@@ -89,7 +89,7 @@ class Backend(Protocol):
 
     async def score(
         self, sequence: SequenceId, choices: Sequence[str], *, unconditional: bool
-    ) -> list[Scored]:
+    ) -> Scores:
         """Return the log-probabilities of each choice; the sequence stays as it is."""
         ...
 
@@ -363,9 +363,10 @@ class Execution:
         return Generation(texts=answers, metas=result.metas)
 
     async def _select(self, select: Select) -> None:
-        scored = await self.backend.score(
+        scores = await self.backend.score(
             self.sequence, select.choices, unconditional=select.method in NEEDS_UNCONDITIONAL
         )
+        scored = scores.choices
         decision = METHODS[select.method](scored)
         chosen = select.choices[decision.index]
         await self.backend.extend(self.sequence, chosen, scored[decision.index].tokens)
@@ -381,5 +382,6 @@ class Execution:
                     for c in scored
                 ],
                 "output_token_logprobs": [],
+                **scores.meta_info,
                 **decision.meta,
             }

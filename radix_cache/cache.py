@@ -8,6 +8,7 @@ from collections.abc import Callable
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import LeaseReleasedError, NoPinError, OutOfSlotsError
 from .evict import candidates
@@ -153,6 +154,17 @@ class RadixCache:
             self._ledger.inserted(lease.namespace, length - shared)
         self._tree.lock(node, above=lease.node)
         lease.node, lease.locked = node, length
+
+    def arrange(self, lease: Lease, positions: NDArray[np.intp], *, start: int) -> None:
+        """Order the private slots from `start` on anew: those at `positions` first, in that order.
+
+        For tokens that were computed beside each other, of which one line is to be committed.
+        """
+        self._require_live(lease, "arrange")
+        _require(start >= lease.locked, f"cannot arrange from {start}: {lease.locked} are locked")
+        slots = lease.slots[start:]
+        chosen = positions - start
+        slots[:] = np.concatenate((slots[chosen], np.delete(slots, chosen)))
 
     def truncate(self, lease: Lease, length: int) -> None:
         """Give back the private slots from position `length` on."""

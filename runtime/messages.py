@@ -33,7 +33,10 @@ class LogprobRequest(Message, frozen=True, kw_only=True):
 
 
 class Submit(Message, frozen=True, kw_only=True):
-    """Generate a continuation of `tokens`. One struct is one sequence (`n` is already unrolled)."""
+    """Generate a continuation of `tokens`. One struct is one sequence (`n` is already unrolled).
+
+    With `options`, score these continuations instead: `sampling.max_new_tokens` is 0 then.
+    """
 
     rid: RequestId
     tokens: list[int]
@@ -41,6 +44,7 @@ class Submit(Message, frozen=True, kw_only=True):
     seed: int
     stop_ids: tuple[int, ...] = ()  # EOS and the request's own; empty with ignore_eos
     logprobs: LogprobRequest | None = None
+    options: list[list[int]] = []
     namespace: str = ""  # separates cached prefixes of tenants and adapters
     priority: int = 0
     wants_contract: bool = False  # a schema's; it comes unasked where the mask enforces not all
@@ -184,6 +188,7 @@ class Delta(Message, frozen=True, kw_only=True):
     input_logprobs: list[float | None] | None = None  # once, with the first delta
     input_top_logprobs: list[TopLogprobs | None] | None = None
     input_id_logprobs: list[TopLogprobs | None] | None = None
+    option_logprobs: list[list[float]] | None = None  # of each option's tokens, with the end
     usage: Usage | None = None  # once, with the first delta
     contract: Contract | None = None  # once, with the first delta
     finish: Finish | None = None

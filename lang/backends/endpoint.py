@@ -20,7 +20,7 @@ from urllib.parse import quote
 import msgspec
 
 from ...ir import loop
-from ...ir.choices import Scored
+from ...ir.choices import Scores
 from ...ir.errors import BackendError
 from ...ir.machine import Emit, Generation, SequenceId
 from ...ir.nodes import Gen
@@ -173,14 +173,14 @@ class RuntimeEndpoint:
 
     async def score(
         self, sequence: SequenceId, choices: Sequence[str], *, unconditional: bool
-    ) -> list[Scored]:
+    ) -> Scores:
         """See `Backend`."""
         body = {
             "segments": self._sequences[sequence],
             "choices": list(choices),
             "unconditional": unconditional,
         }
-        return msgspec.convert(await self.request("POST", "/select", body), list[Scored])
+        return msgspec.convert(await self.request("POST", "/select", body), Scores)
 
     async def fork(self, sequence: SequenceId, count: int) -> list[SequenceId]:
         """See `Backend`. What the branches share, the server computes once."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...ir.choices import Scored
+from ...ir.choices import Scored, Scores
 from ...ir.errors import BackendError, UnsupportedError
 from ...ir.machine import Emit, Meta, SequenceId
 from ...ir.nodes import Gen, Logprobs
@@ -141,7 +141,7 @@ class OpenAI(TextBackend):
 
     async def score(
         self, sequence: SequenceId, choices: Sequence[str], *, unconditional: bool
-    ) -> list[Scored]:
+    ) -> Scores:
         """See `Backend`. A completion model that can echo scores each choice after the text.
 
         As with a model of one's own, a token may span the place where text and choice meet: the
@@ -162,7 +162,7 @@ class OpenAI(TextBackend):
         alone: list[Echo | None] = [None] * len(tails)
         if unconditional:
             alone = [*await asyncio.gather(*(self._echo("".join(tail.tokens)) for tail in tails))]
-        return [
+        scored = [
             Scored(
                 tokens=[-1] * len(tail.tokens),
                 logprobs=tail.logprobs,
@@ -170,6 +170,7 @@ class OpenAI(TextBackend):
             )
             for tail, bare in zip(tails, alone, strict=True)
         ]
+        return Scores(choices=scored)
 
     async def aclose(self) -> None:
         """See `TextBackend`."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...ir.choices import Scored
+from ...ir.choices import Scored, Scores
 from ...ir.errors import BackendError
 from ...ir.loop import background_loop
 from ...ir.machine import Emit, Generation, SequenceId
@@ -26,7 +26,7 @@ from ...ir.stop_patterns import StopScanner
 
 Answer = str | Exception  # an exception is raised (a copy of it) instead of an answer
 Answers = Iterable[Answer] | Callable[[str, Gen], Answer]
-Scores = Callable[[str, str], float]
+Scorer = Callable[[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class ScriptedBackend:
         self,
         answers: Answers = (),
         *,
-        scores: Scores | None = None,
+        scores: Scorer | None = None,
         held: Iterable[str] = (),
         roles: RoleFormat = PLAIN,
     ) -> None:
@@ -133,11 +133,11 @@ class ScriptedBackend:
 
     async def score(
         self, sequence: SequenceId, choices: Sequence[str], *, unconditional: bool
-    ) -> list[Scored]:
+    ) -> Scores:
         """See `Backend`. Each choice is one token."""
         prompt = self.alive[sequence]
         self.calls.append(Call(prompt, choices=tuple(choices)))
-        return [
+        scored = [
             Scored(
                 tokens=[index],
                 logprobs=[self._scores(prompt, choice)],
@@ -145,6 +145,7 @@ class ScriptedBackend:
             )
             for index, choice in enumerate(choices)
         ]
+        return Scores(choices=scored)
 
     async def fork(self, sequence: SequenceId, count: int) -> list[SequenceId]:
         """See `Backend`."""

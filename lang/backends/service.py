@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from ...ir import loop
-from ...ir.choices import Scored
+from ...ir.choices import Scores
 from ...ir.errors import BackendError, UnsupportedError
 from ...ir.machine import Emit, Generation, Meta, SequenceId
 from ...ir.nodes import Gen
@@ -143,7 +143,7 @@ class TextBackend(ABC):
 
     async def score(
         self, sequence: SequenceId, choices: Sequence[str], *, unconditional: bool
-    ) -> list[Scored]:
+    ) -> Scores:
         """See `Backend`. Few services give the log-probabilities of text they are sent.
 
         Raises:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ...ir.choices import Scored
+from ...ir.choices import Scores
 from ...ir.machine import Emit, Generation, SequenceId
 from ...ir.nodes import Gen
 from ...ir.roles import RoleFormat
@@ -97,7 +97,7 @@ class Speculation:
 
     async def score(
         self, sequence: SequenceId, choices: Sequence[str], *, unconditional: bool
-    ) -> list[Scored]:
+    ) -> Scores:
         """See `Backend`."""
         return await self._backend.score(sequence, choices, unconditional=unconditional)
 

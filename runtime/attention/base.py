@@ -48,8 +48,11 @@ class Rule:
 class Attention(Protocol):
     """Causal attention, grouped-query, over keys and values that lie in pool slots.
 
-    A pass is `plan` once, then for each layer `write` and `attend`. The result for one sequence
-    depends on the others in the pass by rounding alone.
+    A pass is `plan` once, then for each layer `write` and `attend`, so that all of the pass's new
+    keys and values are in their slots before any is read. Sequences may share slots, and one may
+    attend to what another of the same pass has just written: so branches of a tree of tokens are
+    sequences of one pass, each with the slots of its path. Else the result for one sequence depends
+    on the others in the pass by rounding alone.
     """
 
     def plan(self, layout: Layout) -> None:

@@ -11,7 +11,7 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ...radix_cache import NodeInfo
@@ -100,12 +100,13 @@ class Desk:
         rid: str | None = None,
         seed: int | None = None,
         logprobs: LogprobRequest | None = None,
+        options: Sequence[list[int]] = (),
         namespace: str = "",
         priority: int = 0,
         wants_contract: bool = False,
         timeout_s: float | None = None,
     ) -> Iterator[Stream]:
-        """Submit one sequence; leaving the context before its end aborts it.
+        """Submit one sequence, or options to score; leaving the context before its end aborts it.
 
         After `timeout_s`, or the configuration's `request_timeout_s`, it ends wherever it is, and
         whoever reads the stream meets a `RequestTimeoutError`.
@@ -116,7 +117,8 @@ class Desk:
         """
         if self._closed is not None:
             raise closed_error(self._closed)
-        self.verify(tokens, sampling, logprobs)
+        self.verify([*tokens, *max(options, key=len, default=())], sampling, logprobs)
+        self._verify_ids(token for option in options for token in option)
         name = rid or uuid.uuid4().hex
         if name in self._names:
             raise InvalidRequestError(f"Duplicate request ID detected: {name!r} is still running")
@@ -132,6 +134,7 @@ class Desk:
             if sampling.ignore_eos
             else tuple({*self.model.eos_token_ids, *sampling.stop_token_ids}),
             logprobs=logprobs,
+            options=list(options),
             namespace=namespace,
             priority=priority,
             wants_contract=wants_contract,
@@ -194,13 +197,16 @@ class Desk:
                 f"Requested token count exceeds the model's maximum context length of {limit} "
                 f"tokens: {count} in the prompt and {wanted} to generate."
             )
+        self._verify_ids(tokens)
+        if logprobs is not None:
+            self._verify_logprobs(logprobs, count)
+
+    def _verify_ids(self, tokens: Iterable[int]) -> None:
         bad = next((t for t in tokens if not 0 <= t < self.model.vocab_size), None)
         if bad is not None:
             raise InvalidRequestError(
                 f"token id {bad} is not in the vocabulary of {self.model.vocab_size}"
             )
-        if logprobs is not None:
-            self._verify_logprobs(logprobs, count)
 
     def _verify_logprobs(self, logprobs: LogprobRequest, count: int) -> None:
         size = self.model.vocab_size

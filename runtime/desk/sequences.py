@@ -8,25 +8,23 @@ never re-encoded.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from ...ir.choices import Scored
+from ...ir.choices import Scores
 from ...ir.errors import BackendError
 from ...ir.machine import Emit, Generation, SequenceId
 from ...ir.nodes import Gen
 from ...ir.roles import RoleFormat
-from ..errors import EngineError, InvalidRequestError
+from ..errors import EngineError
 from ..messages import LogprobRequest
 from ..request import SamplingParams, sampling_params
 from .desk import Desk
 from .generate import Sent, result_of
+from .scoring import refuse_aborted, score_choices
 from .streams import Stream
-
-MAX_CHOICES = 4096
 
 
 @dataclass(slots=True)
@@ -105,11 +103,12 @@ class DeskBackend:
 
     async def score(
         self, sequence: SequenceId, choices: Sequence[str], *, unconditional: bool
-    ) -> list[Scored]:
+    ) -> Scores:
         """See `Backend`; `score_choices` says how."""
+        state = self._sequences[sequence]
         try:
             return await score_choices(
-                self._desk, self._sequences[sequence], choices, unconditional=unconditional
+                self._desk, state.ids, state.pending, choices, unconditional=unconditional
             )
         except EngineError as error:
             raise backend_error(error) from error
@@ -176,67 +175,6 @@ def settle(desk: Desk, state: Tokens) -> None:
         state.pending = ""
 
 
-async def score_choices(
-    desk: Desk, state: Tokens, choices: Sequence[str], *, unconditional: bool = False
-) -> list[Scored]:
-    """Score each choice as a continuation, on equal terms.
-
-    Pending text and choice are tokenised together, so that a token may span the place where they
-    meet. The tokens that pending text has in common with all of these are context; everything after
-    is scored, for every choice.
-    """
-    if not 0 < len(choices) <= MAX_CHOICES:
-        raise InvalidRequestError(
-            f"{len(choices)} choices; between 1 and {MAX_CHOICES} are allowed"
-        )
-    encode, opens = desk.tokenizer.encode_literal, not state.ids
-    tails = [encode(state.pending + choice, opens=opens) for choice in choices]
-    pending = encode(state.pending, opens=opens)
-    common = min(_common(pending, tail) for tail in tails)
-    base = len(state.ids) + common
-    prompts = [state.ids + tail for tail in tails]
-    conditional = await asyncio.gather(
-        *(prompt_logprobs(desk, prompt, start=base) for prompt in prompts)
-    )
-    without: list[list[float]] | list[None] = [None] * len(choices)
-    if unconditional:
-        # Without a sequence before it the first token has no probability; it counts as 0.
-        alone = await asyncio.gather(
-            *(prompt_logprobs(desk, tail[common:], start=1) for tail in tails)
-        )
-        without = [
-            [0.0, *found] if tail[common:] else [] for found, tail in zip(alone, tails, strict=True)
-        ]
-    # At the very start of a text the first token has no probability: give it 0 for every choice.
-    return [
-        Scored(
-            tokens=tail,
-            logprobs=([0.0] if base == 0 and tail else []) + found,
-            unconditional=bare,
-        )
-        for tail, found, bare in zip(tails, conditional, without, strict=True)
-    ]
-
-
-async def prompt_logprobs(desk: Desk, prompt: list[int], *, start: int) -> list[float]:
-    """Return the log-probabilities (nats) of `prompt[max(start, 1):]`, each given all before it."""
-    start = max(start, 1)
-    if start >= len(prompt):
-        return []
-    # The scheduler's list begins one position early, with a None.
-    request = LogprobRequest(start=start - 1)
-    with desk.submit(prompt, SamplingParams(max_new_tokens=0), seed=0, logprobs=request) as stream:
-        await desk.finish(stream)
-        refuse_aborted(stream)
-        return [value for value in stream.input_logprobs if value is not None]
-
-
-def refuse_aborted(stream: Stream) -> None:
-    """Raise for a stream that was aborted from outside: a program has no use for half a value."""
-    if stream.finish is not None and stream.finish.type == "abort":
-        raise EngineError(stream.finish.message or "the request was aborted")
-
-
 def backend_error(error: EngineError) -> BackendError:
     """The machine's form of an engine's error."""
     return BackendError(str(error), retryable=error.status == 503)
@@ -265,13 +203,3 @@ def _logprobs(gen: Gen) -> LogprobRequest | None:
     if wanted is None:
         return None
     return LogprobRequest(start=-1 if wanted.start is None else wanted.start, top=wanted.top or 0)
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    count = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        count += 1
-    return count

@@ -63,6 +63,7 @@ class Stream:
     input_logprobs: list[float | None] = field(default_factory=list["float | None"])
     input_top: list[TopLogprobs | None] = field(default_factory=list["TopLogprobs | None"])
     input_ids: list[TopLogprobs | None] = field(default_factory=list["TopLogprobs | None"])
+    option_logprobs: list[list[float]] | None = None  # of each option's tokens, at the end
     error: EngineError | GrammarError | None = None
     contract: Contract | None = None  # of its schema, where it was asked for or is not all enforced
     failures: list[Failure] | None = None  # of its schema, where that was checked
@@ -91,6 +92,7 @@ class Stream:
         self._take_logprobs(delta)
         self.usage = delta.usage or self.usage
         self.contract = delta.contract or self.contract
+        self.option_logprobs = delta.option_logprobs or self.option_logprobs
         cut = False
         for index, token in enumerate(delta.tokens):
             self._take(token)

@@ -54,6 +54,21 @@ def logprobs(logits: Tensor, token_ids: Tokens, top: int = 0, ids: Sequence[int]
     )
 
 
+def logprobs_of(
+    logits: Tensor, rows: NDArray[np.intp], token_ids: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """Return [n] the log-probability (nats) of each token after its row, as `logprobs` has it.
+
+    Args:
+        logits: [positions, vocab] f32.
+        rows: [n].
+        token_ids: [n].
+    """
+    scores = logits.log_softmax(-1)
+    places = [torch.from_numpy(x.astype(np.int64)).to(logits.device) for x in (rows, token_ids)]
+    return np.asarray(scores[places[0], places[1]].cpu().numpy())
+
+
 def _pairs(values: list[list[float]], tokens: list[list[int]]) -> list[TopLogprobs]:
     return [list(zip(row, of_row, strict=True)) for row, of_row in zip(values, tokens, strict=True)]
 

@@ -12,6 +12,7 @@ from ...constrained.contract import Contract
 from ...constrained.grammar import Grammar, Matcher
 from ...radix_cache import Lease
 from ..messages import Finish, Submit, TopLogprobs
+from .scoring import Options
 
 
 @dataclass(eq=False, slots=True)
@@ -19,13 +20,15 @@ class Job:
     """A submitted sequence and its progress.
 
     Invariant: `computed < count`, and while decoding `computed == count - 1`, or less after a
-    forced run: the KV of the last tokens is written by the pass that samples the next one.
+    forced run: the KV of the last tokens is written by the pass that samples the next one. A job
+    with `options` samples nothing: behind its text, `tokens` holds the nodes of their tree.
     """
 
     submit: Submit
     tokens: NDArray[np.int32]  # [capacity]; the first `count` are the sequence
     count: int
     max_new: int  # after clipping to the context and the pool
+    options: Options | None = None
     lease: Lease | None = None
     computed: int = 0  # tokens whose KV is in the pool
     cached: int = 0  # prompt tokens that the cache had at first admission
@@ -48,14 +51,17 @@ class Job:
     @classmethod
     def of(cls, submit: Submit, *, max_new: int) -> Job:
         """A job that has computed nothing yet."""
-        count = len(submit.tokens)
         tokens = np.array(submit.tokens, dtype=np.int32)
-        return cls(submit, tokens, count, max_new)
+        options = None
+        if submit.options:
+            options = Options.of(submit.options)
+            tokens = np.concatenate((tokens, options.tokens))
+        return cls(submit, tokens, len(tokens), max_new, options)
 
     @property
     def prompt(self) -> int:
-        """Length of the prompt in tokens."""
-        return len(self.submit.tokens)
+        """Length of the prompt in tokens, those of a tree of options included."""
+        return len(self.submit.tokens) + (0 if self.options is None else len(self.options))
 
     @property
     def generated(self) -> int:
@@ -64,8 +70,8 @@ class Job:
 
     @property
     def sequence(self) -> NDArray[np.int32]:
-        """Prompt and generated tokens, [count]; a view."""
-        return self.tokens[: self.count]
+        """Prompt and generated tokens, [count], without a tree of options; a view."""
+        return self.tokens[: self.count if self.options is None else len(self.submit.tokens)]
 
     @property
     def to_compute(self) -> int:

@@ -19,7 +19,6 @@ from ...constrained.errors import GrammarError
 from ...radix_cache import RadixCache
 from ...radix_cache.kv import carry_out
 from ..config import EngineConfig
-from ..engine.inputs import Row
 from ..engine.runner import Runner
 from ..ipc import SchedulerEnd
 from ..messages import (
@@ -48,8 +47,9 @@ from .forced import Forcing
 from .job import Job
 from .output import aborted, delta_of, finish_of, refused
 from .pace import Pace
+from .rows import logits_from, num_logits, record_scores, rows_of
 from .sampling import record_forced_logprobs, record_prompt_logprobs, sample
-from .schedule import Plan, Scheduler, Slice
+from .schedule import Plan, Scheduler
 
 logger = logging.getLogger(__name__)
 
@@ -254,16 +254,18 @@ class Loop:
         self._move_pages()
         columns = self.scheduler.decoding
         decodes = columns.inputs() if plan.decoding else None
-        logits = self._runner.forward([_row(piece) for piece in plan.slices], decodes)
+        rows = [row for piece in plan.slices for row in rows_of(piece)]
+        logits = self._runner.forward(rows, decodes)
         sampling: list[tuple[Job, int]] = []  # job, its row of logits
         at = plan.decoding
         for piece in plan.slices:
-            job, first = piece.job, _logits_from(piece)
-            wanted = logits[at : at + piece.count - first]
+            job, wanted = piece.job, logits[at : at + num_logits(piece)]
+            if job.options is not None:
+                record_scores(piece, job.options, wanted)
             if job.wants_prompt_logprobs:
                 record_prompt_logprobs(job, wanted)
             if job.submit.logprobs is not None:
-                record_forced_logprobs(job, wanted, job.computed + first)
+                record_forced_logprobs(job, wanted, job.computed + logits_from(piece))
             at += len(wanted)
             if piece.samples:
                 sampling.append((job, at - 1))
@@ -361,24 +363,3 @@ class Loop:
             last_throughput=self._pace.tokens_a_second,
             retry_after_s=self._pace.wait_s(len(self.scheduler.waiting) + len(self._compiling)),
         )
-
-
-def _row(piece: Slice) -> Row:
-    job = piece.job
-    assert job.lease is not None
-    end = job.computed + piece.count
-    return Row(
-        tokens=job.tokens[job.computed : end],
-        start=job.computed,
-        slots=job.lease.slots[:end],
-        logits_from=_logits_from(piece),
-    )
-
-
-def _logits_from(piece: Slice) -> int:
-    """The first new token of `piece` whose logits are needed; `count` when none is."""
-    job = piece.job
-    last = piece.count - 1 if piece.samples else piece.count
-    if (scored := job.score_from) is not None:
-        return min(max(scored - job.computed, 0), last)
-    return last

@@ -54,6 +54,7 @@ def delta_of(job: Job) -> Delta:
         input_logprobs=job.input_logprobs if first else None,
         input_top_logprobs=job.input_top if first else None,
         input_id_logprobs=job.input_ids if first else None,
+        option_logprobs=_option_logprobs(job),
         usage=Usage(
             prompt=job.prompt,
             cached=job.cached,
@@ -67,6 +68,10 @@ def delta_of(job: Job) -> Delta:
     job.forced = [index for index in job.forced if index >= told]
     job.logprobs, job.top_logprobs, job.id_logprobs = [], [], []
     return delta
+
+
+def _option_logprobs(job: Job) -> list[list[float]] | None:
+    return None if job.options is None or job.to_compute else job.options.logprobs()
 
 
 def aborted(job: Job, message: str, status: int, *, retry_after_s: float | None = None) -> Delta:

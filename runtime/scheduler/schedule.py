@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
+import numpy as np
+
 from ...radix_cache import OutOfSlotsError, RadixCache
 from ..config import ScheduleConfig
 from ..request import RequestId
 from .decoding import Decoding, is_plain
 from .job import Job
 from .order import Queue
+from .scoring import MAX_TREE_TOKENS
 from .sharing import Computing
 
 # Slots kept free for each running job when another is admitted; retraction covers the rest.
@@ -33,6 +36,15 @@ class Slice:
 
     job: Job
     count: int
+
+    @classmethod
+    def within(cls, job: Job, budget: int) -> Slice:
+        """As much of `job` as a pass takes that has room for `budget` tokens."""
+        count = min(job.to_compute, budget)
+        if job.options is not None:
+            text = max(len(job.sequence) - job.computed, 0)
+            count = min(count, text + MAX_TREE_TOKENS)
+        return cls(job, count)
 
     @property
     def samples(self) -> bool:
@@ -115,7 +127,7 @@ class Scheduler:
         several.sort(key=lambda job: job.computed < job.prompt)  # forced runs before prompts
         for job in several:
             if budget > 0:
-                slices.append(Slice(job, min(job.to_compute, budget)))
+                slices.append(Slice.within(job, budget))
                 budget -= slices[-1].count
         if budget > 0 and len(self.waiting):
             slices += self._admissions(budget)
@@ -142,7 +154,7 @@ class Scheduler:
             self.waiting.remove(job)
             self.stepping.append(job)
             computing.add(job)
-            slices.append(Slice(job, min(job.to_compute, budget)))
+            slices.append(Slice.within(job, budget))
             budget -= slices[-1].count
             if budget <= 0:
                 break
@@ -174,7 +186,7 @@ class Scheduler:
             return Verdict.NO_ROOM
         reserve = RESERVE_TOKENS * running
         # The last token is always computed, for its logits; so is whatever must be scored.
-        limit = job.count - 1
+        limit = max(len(job.sequence) - 1, 0)
         if (scored := job.score_from) is not None:
             limit = min(limit, scored)
         namespace = job.submit.namespace
@@ -238,6 +250,11 @@ class Scheduler:
 
     def _free(self, job: Job) -> None:
         assert job.lease is not None
-        self.cache.commit(job.lease, job.sequence[: job.computed])
+        tokens = job.sequence[: job.computed]
+        if job.options is not None and not job.to_compute:  # the likeliest option stays, too
+            path = job.options.likeliest()
+            self.cache.arrange(job.lease, len(tokens) + path, start=len(tokens))
+            tokens = np.concatenate((tokens, job.options.tokens[path]))
+        self.cache.commit(job.lease, tokens)
         self.cache.release(job.lease)
         job.lease = None

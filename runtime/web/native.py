@@ -12,7 +12,7 @@ from aiohttp import web
 from ..desk.desk import Desk
 from ..desk.generate import GenerateRequest, encode_segments, generate, generate_stream, take_order
 from ..desk.info import server_info
-from ..desk.sequences import Tokens, score_choices
+from ..desk.scoring import score_choices
 from ..errors import InvalidRequestError
 from .errors import native_event, read_json
 from .sse import EventStream
@@ -65,7 +65,7 @@ class SelectRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 @routes.post("/select")
 async def post_select(request: web.Request) -> web.Response:
-    """Return, for each choice, its tokens and their log-probabilities."""
+    """Return `choices`, each one's tokens and log-probabilities, and `meta_info`."""
     desk = desk_of(request)
     try:
         asked = msgspec.convert(await read_json(request), SelectRequest)
@@ -74,9 +74,11 @@ async def post_select(request: web.Request) -> web.Response:
     segments = list(asked.segments)
     pending = segments.pop() if segments and isinstance(segments[-1], str) else ""
     assert isinstance(pending, str)
-    state = Tokens(encode_segments(desk, segments), pending)
-    scored = await score_choices(desk, state, asked.choices, unconditional=asked.unconditional)
-    return web.json_response(msgspec.to_builtins(scored))
+    ids = encode_segments(desk, segments)
+    scores = await score_choices(
+        desk, ids, pending, asked.choices, unconditional=asked.unconditional
+    )
+    return web.json_response(msgspec.to_builtins(scores))
 
 
 @routes.get("/health")

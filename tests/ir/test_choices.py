@@ -45,7 +45,8 @@ def scored(*rows: list[float], unconditional: list[list[float]] | None = None) -
 def test_length_normalized_takes_the_greatest_mean(rows: list[list[float]], index: int) -> None:
     decision = token_length_normalized(scored(*rows))
     assert decision.index == index
-    assert decision.meta == {}
+    assert decision.meta["normalization"] == "token_length"
+    assert sum(decision.meta["distribution"]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,11 @@ def test_greedy_goes_token_by_token(rows: list[list[float]], index: int) -> None
 
 def test_greedy_reports_the_padded_matrix() -> None:
     decision = greedy_token_selection(scored([-1.0, -3.0], [-2.0]))
-    assert decision.meta == {"greedy_logprob_matrix": [[-1.0, -3.0], [-2.0, -2.0]]}
+    assert decision.meta == {
+        "greedy_logprob_matrix": [[-1.0, -3.0], [-2.0, -2.0]],
+        "normalization": "joint",
+        "distribution": pytest.approx([exp(-2) / (1 + exp(-2)), 1 / (1 + exp(-2))]),
+    }
 
 
 def test_unconditional_takes_the_greatest_gain_over_no_prompt() -> None:
@@ -75,6 +80,8 @@ def test_unconditional_takes_the_greatest_gain_over_no_prompt() -> None:
     decision = unconditional_likelihood_normalized(choices)
     assert decision.index == 1
     assert decision.meta == {
+        "normalization": "gain",
+        "distribution": pytest.approx([exp(-3.75) / (1 + exp(-3.75)), 1 / (1 + exp(-3.75))]),
         "unconditional_token_logprobs": [[-1.0, -1.5], [-6.0]],
         "normalized_unconditional_prompt_logprobs": [0.25, 4.0],
     }
@@ -136,7 +143,8 @@ def test_the_distribution_weighs_whole_choices(
 ) -> None:
     decision = distribution(scored(*rows))
     assert decision.index == index
-    assert decision.meta == {"distribution": pytest.approx(probabilities)}
+    shares = pytest.approx(probabilities)
+    assert decision.meta == {"normalization": "joint", "distribution": shares}
 
 
 @given(st.lists(LOGPROBS, min_size=1, max_size=5))

@@ -1,4 +1,5 @@
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -191,6 +192,8 @@ def test_select_appends_the_best_and_reports_the_scores() -> None:
         "normalized_prompt_logprobs": [-2.0, -1.0],
         "input_token_logprobs": [[(-2.0, 0)], [(-1.0, 1)]],
         "output_token_logprobs": [],
+        "normalization": "token_length",
+        "distribution": pytest.approx([1 / (1 + math.e), math.e / (1 + math.e)]),
     }
     assert backend.calls[0].prompt == "A "
 

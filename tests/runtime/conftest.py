@@ -26,8 +26,11 @@ CHATML = (
 )
 
 
-def write_tiny_model(folder: Path) -> None:
-    """Write a Llama checkpoint with random weights and a tokenizer trained on `SENTENCES`."""
+def write_tiny_model(folder: Path, *, heads: int = 4) -> None:
+    """Write a Llama checkpoint with random weights and a tokenizer trained on `SENTENCES`.
+
+    With two heads they are wide enough for the compiled decoder.
+    """
     import torch
     from tokenizers import Tokenizer as Trained
     from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -53,8 +56,8 @@ def write_tiny_model(folder: Path) -> None:
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 2,
         max_position_embeddings=2048,
         bos_token_id=None,
         eos_token_id=2,

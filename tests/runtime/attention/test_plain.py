@@ -82,6 +82,34 @@ def test_plain_attention_agrees_with_the_definition(
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
+def test_branches_of_one_pass_see_the_stem_that_it_writes_and_not_each_other() -> None:
+    """Rows may share slots, those written by another row of the same pass included."""
+    pool = random_pool(2)
+    free = np.random.default_rng(2).permutation(SLOTS).astype(np.int32)
+    cached, stem, left, right, _ = np.split(free, [5, 9, 12, 13])
+    slots = [np.concatenate(parts) for parts in ((cached, stem, left), (cached, stem, right))]
+    slots.insert(0, np.concatenate((cached, stem)))
+    news = [len(stem), len(left), len(right)]
+    for order in ([0, 1, 2], [2, 1, 0]):
+        arrays = [slots[row] for row in order]
+        layout = Layout(
+            np.array([news[row] for row in order]),
+            np.array([len(array) for array in arrays]),
+            np.array([array.ctypes.data for array in arrays], dtype=np.uint64),
+            lambda arrays=arrays: arrays,
+        )
+        attention = make_attention("plain", pool, SCALE)
+        attention.plan(layout)
+        queries = torch.randn(sum(news), 4, HEAD_DIM)
+        attention.write(0, *torch.randn(2, sum(news), 2, HEAD_DIM))
+        found = attention.attend(0, queries).split_with_sizes([news[row] for row in order])
+        asked = queries.split_with_sizes([news[row] for row in order])
+        for array, ours, ask in zip(arrays, found, asked, strict=True):
+            at = torch.from_numpy(array).long()
+            theirs = naive(ask, pool.keys[0][at], pool.values[0][at])
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
 def test_a_write_leaves_all_other_slots_alone() -> None:
     pool = random_pool(2)
     layout, _ = layout_of([(4, 3), (9, 1)], np.random.default_rng(1))

@@ -130,6 +130,32 @@ def test_logits_are_those_of_the_decoder_in_torch(spec: DecoderSpec) -> None:
 
 
 @needs_compiler
+def test_branches_of_one_pass_are_bit_for_bit_what_each_is_alone() -> None:
+    pair = Pair(make_spec())
+    draw = np.random.default_rng(3).integers
+    stem, left, right = draw(0, 101, 40), draw(0, 101, 3), draw(0, 101, 2)
+    alone = [pair.native(row([*stem, *branch], wanted_from=40)) for branch in (left, right)]
+    branches = [
+        Row(
+            tokens=branch.astype(np.int32),
+            start=40,
+            slots=np.concatenate((np.arange(100, 140), np.arange(base, base + len(branch)))).astype(
+                np.int32
+            ),
+            logits_from=0,
+        )
+        for branch, base in ((left, 300), (right, 350))
+    ]
+    for rows in ([row(stem, base=100), *branches], [*branches[::-1], row(stem, base=100)]):
+        pair.pool.keys[0].zero_()
+        found = pair.native(*rows)
+        parts = found.split([len(each.tokens) - each.logits_from for each in rows])
+        own = dict(zip(map(id, rows), parts, strict=True))
+        for branch, expected in zip(branches, alone, strict=True):
+            assert torch.equal(own[id(branch)], expected)
+
+
+@needs_compiler
 def test_a_bfloat16_model_is_as_near_to_torch_as_bfloat16_is() -> None:
     pair = Pair(make_spec(), torch.bfloat16)
     exact = Pair(make_spec())

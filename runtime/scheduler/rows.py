@@ -1,0 +1,76 @@
+"""From a job's part of a pass to the model's rows, and what the logits that come back tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch import Tensor
+
+from ..engine.inputs import Row
+from ..engine.logits import logprobs_of
+from .schedule import Slice
+from .scoring import ROOT, Options
+
+
+def rows_of(piece: Slice) -> Iterator[Row]:
+    """The rows of `piece`: one of the text, then one for each branch of a tree of options."""
+    job = piece.job
+    assert job.lease is not None
+    text, end = len(job.sequence), job.computed + piece.count
+    slots = job.lease.slots
+    if job.computed < text:
+        stop = min(end, text)
+        yield Row(
+            tokens=job.tokens[job.computed : stop],
+            start=job.computed,
+            slots=slots[:stop],
+            logits_from=logits_from(piece),
+        )
+    if job.options is None:
+        return
+    own = slots[text:]
+    for path, first, after in job.options.runs(max(job.computed - text, 0), end - text):
+        yield Row(
+            tokens=job.options.tokens[first:after],
+            start=text + len(path),
+            slots=np.concatenate((slots[:text], own[path], own[first:after])),
+            logits_from=0,
+        )
+
+
+def num_logits(piece: Slice) -> int:
+    """How many logits the rows of `piece` ask for."""
+    return piece.count - logits_from(piece)
+
+
+
+def record_scores(piece: Slice, options: Options, logits: Tensor) -> None:
+    """Note the log-probabilities that this pass has found, before the job is advanced over it.
+
+    Args:
+        piece: of a job with `options`.
+        options: the job's.
+        logits: [num_logits(piece), vocab] f32.
+    """
+    job, end = piece.job, piece.job.computed + piece.count
+    text = len(job.sequence)
+    if end < text or not len(logits):
+        return
+    first = ROOT if job.computed < text else job.computed - text
+    edges = options.edges_from(first, end - text)
+    options.scores[edges] = logprobs_of(
+        logits, options.sources[edges] - first, options.targets[edges]
+    )
+
+
+def logits_from(piece: Slice) -> int:
+    """The first new token of the text whose logits are needed; their number when none is."""
+    job = piece.job
+    text = len(job.sequence)
+    count = max(min(job.computed + piece.count, text) - job.computed, 0)
+    needed = piece.samples if job.options is None else job.computed + count == text
+    last = count - 1 if needed and count else count
+    if (scored := job.score_from) is not None:
+        return min(max(scored - job.computed, 0), last)
+    return last
