@@ -98,7 +98,7 @@ def test_branches_of_one_pass_see_the_stem_that_it_writes_and_not_each_other() -
             np.array([array.ctypes.data for array in arrays], dtype=np.uint64),
             lambda arrays=arrays: arrays,
         )
-        attention = make_attention("plain", pool, SCALE)
+        attention = make_attention("plain", pool, [Rule(scale=SCALE)] * 2)
         attention.plan(layout)
         queries = torch.randn(sum(news), 4, HEAD_DIM)
         attention.write(0, *torch.randn(2, sum(news), 2, HEAD_DIM))
