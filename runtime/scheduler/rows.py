@@ -44,7 +44,6 @@ def num_logits(piece: Slice) -> int:
     return piece.count - logits_from(piece)
 
 
-
 def record_scores(piece: Slice, options: Options, logits: Tensor) -> None:
     """Note the log-probabilities that this pass has found, before the job is advanced over it.
 
