@@ -40,6 +40,7 @@ from .schema import lower_schema
 from .spec import GrammarSpec, parse_json
 from .spelling import speller_of
 from .vocab import Vocabulary
+from .xgrammar_process import CompileError, CompileProcess, is_cheap
 
 __all__ = ["Compiler"]
 
@@ -57,6 +58,7 @@ class Compiler:
         )
         # One thread a compile: the worker's own. Its cache is off, for ours is bounded and shared.
         self._compiler = xgrammar.GrammarCompiler(info, max_threads=1, cache_enabled=False)
+        self._process = CompileProcess(info)  # for what may take long
         self._ids = _Ids.of(vocabulary)
 
     def compile(self, spec: GrammarSpec) -> Grammar:
@@ -84,11 +86,19 @@ class Compiler:
             grammar = xgrammar.Grammar.from_ebnf(text)
         except (RuntimeError, ValueError) as error:
             raise MalformedError(_message(error), kind=spec.kind) from error
-        _check_productive(json.loads(grammar.serialize_json()), spec)
+        serialised = json.loads(grammar.serialize_json())
+        _check_productive(serialised, spec)
         try:
-            compiled = self._compiler.compile_grammar(grammar)
-        except (RuntimeError, ValueError) as error:
-            raise LimitError(_message(error), kind=spec.kind) from error
+            if is_cheap(serialised, self._ids.vocabulary.size):
+                compiled = self._compiler.compile_grammar(grammar)
+            else:
+                compiled = self._process.compile(text)
+        except (RuntimeError, ValueError, CompileError) as error:
+            raise LimitError(
+                _message(error),
+                kind=spec.kind,
+                hint="Make it smaller: fewer rules and alternatives, less repetition.",
+            ) from error
         result = Grammar(spec, contract, check, compiled, self._ids, core)
         mask = allocate_bitmask(1, self._ids.vocabulary.size)
         result.matcher().fill(mask, 0)
