@@ -33,7 +33,8 @@ __all__ = ["Completion", "Plan"]
 
 FAR = 2
 MARGIN = 32
-FIRST_TRIALS = 400  # of a search from the beginning
+MAX_SAVING = 3  # at most so many times fewer tokens than by the price are hoped for
+FIRST_TRIALS = 2_000  # of a search from the beginning
 MAX_WALKS = 64  # positions whose tokens are all followed, for one exact length: 1 to 60 ms each
 # Bounds of repetitions that the network keeps. Where lengths are exact, tokens that repeat too
 # often must not be followed.
@@ -125,10 +126,10 @@ class Completion:
         return position.tokens
 
     def length(self, position: Position, limit: int) -> int:
-        """Return how many tokens complete a position, exactly only where it is not over `limit`
-        by the price.
+        """Return how many tokens suffice to complete a position: its price if that is within a
+        limit, or beyond what spelling all at once could save.
         """
-        if position.price <= limit:
+        if position.price <= limit or position.price > MAX_SAVING * limit:
             return position.price
         plan = self.proposed(position)
         return IMPOSSIBLE if plan is None else len(plan)

@@ -6,6 +6,7 @@ An *expression* is EBNF text that can stand anywhere: what needs parentheses alr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 __all__ = [
     "ALL",
@@ -40,6 +41,7 @@ def charset(ranges: Iterable[tuple[int, int]]) -> Charset:
     return tuple(merged)
 
 
+@lru_cache(maxsize=1024)  # a grammar has few sets, many times
 def complement(chars: Charset) -> Charset:
     """Return every other code point that UTF-8 can encode."""
     edges = [-1, *(edge for low, high in chars for edge in (low, high)), 0x110000]

@@ -26,6 +26,7 @@ __all__ = ["Network", "Way"]
 
 MAX_NODES = 200_000  # some 0.2 KB each
 ROOT = "root"
+UNSETTLED = 1 << 40
 
 ByteSet = int  # bit b: byte b is in it
 
@@ -54,9 +55,9 @@ class Network:
     """
 
     start: int
-    reads: list[list[tuple[ByteSet, int]]]
-    silent: list[list[int]]
-    calls: list[list[tuple[int, int]]]
+    reads: list[tuple[tuple[ByteSet, int], ...]]
+    silent: list[tuple[int, ...]]
+    calls: list[tuple[tuple[int, int], ...]]
     is_end: list[bool]
     price: list[int]
     way: list[Way | None]
@@ -93,13 +94,11 @@ class _Draft:
         self._max_spread = max_spread
         self._starts: dict[str, int] = {}
         self._unbuilt: list[tuple[str, int]] = []
-        self.reads: list[list[tuple[ByteSet, int]]] = []
-        self.silent: list[list[int]] = []
-        self.calls: list[list[tuple[int, int]]] = []
+        self.reads: list[tuple[tuple[ByteSet, int], ...]] = []
+        self.silent: list[tuple[int, ...]] = []
+        self.calls: list[tuple[tuple[int, int], ...]] = []
         self.is_end: list[bool] = []
-        self.literals: list[
-            tuple[list[int], bytes, int]
-        ] = []  # (node of each byte, text, node behind)
+        self.literals: list[tuple[int, bytes, int]] = []  # (first node, text, node behind)
 
     def rule(self, name: str) -> int:
         """Return the first node of a rule."""
@@ -116,14 +115,19 @@ class _Draft:
             name, start = self._unbuilt.pop()
             end = self._node()
             self.is_end[end] = True
-            self.silent[start].append(self._before(self._rules[name], end))
+            self.silent[start] = (self._before(self._rules[name], end),)
 
-    def _node(self) -> int:
+    def _node(
+        self,
+        reads: tuple[tuple[ByteSet, int], ...] = (),
+        silent: tuple[int, ...] = (),
+        calls: tuple[tuple[int, int], ...] = (),
+    ) -> int:
         if len(self.reads) >= MAX_NODES:
             raise LimitError(f"the grammar has more than {MAX_NODES:,} places", kind="ebnf")
-        self.reads.append([])
-        self.silent.append([])
-        self.calls.append([])
+        self.reads.append(reads)
+        self.silent.append(silent)
+        self.calls.append(calls)
         self.is_end.append(False)
         return len(self.reads) - 1
 
@@ -139,51 +143,41 @@ class _Draft:
                     end = self._before(part, end)
                 return end
             case Choice(options=options):
-                start = self._node()
-                self.silent[start] += [self._before(option, end) for option in options]
-                return start
+                return self._node(silent=tuple(self._before(option, end) for option in options))
             case Repeat(part=part, low=low, high=high):
                 return self._repeat(part, low, high, end)
             case Reference(rule=rule):
-                start = self._node()
-                self.calls[start].append((self.rule(rule), end))
-                return start
+                return self._node(calls=((self.rule(rule), end),))
 
     def _literal(self, text: bytes, end: int) -> int:
-        nodes = [end]
+        node = end
         for byte in reversed(text):
-            start = self._node()
-            self.reads[start].append((1 << byte, nodes[-1]))
-            nodes.append(start)
-        if len(text) > 1:
-            self.literals.append((nodes[:0:-1], text, end))
-        return nodes[-1]
+            node = self._node(((1 << byte, node),))
+        if text:
+            self.literals.append((node, text, end))
+        return node
 
     def _set(self, chars: Charset, end: int) -> int:
-        start = self._node()
         shared: dict[tuple[ByteSet, ...], int] = {(): end}
-        for spelling in _spellings(chars):
-            self.reads[start].append((spelling[0], self._tail(spelling[1:], shared)))
-        return start
+        return self._node(
+            tuple((first, self._tail(tuple(rest), shared)) for first, *rest in _spellings(chars))
+        )
 
     def _tail(self, rest: tuple[ByteSet, ...], shared: dict[tuple[ByteSet, ...], int]) -> int:
         if rest not in shared:
             after = self._tail(rest[1:], shared)
-            shared[rest] = self._node()
-            self.reads[shared[rest]].append((rest[0], after))
+            shared[rest] = self._node(((rest[0], after),))
         return shared[rest]
 
     def _repeat(self, part: Expression, low: int, high: int | None, end: int) -> int:
         if high is None or high - low > self._max_spread:
             loop = self._node()
-            self.silent[loop] += [end, self._before(part, loop)]
+            self.silent[loop] = (end, self._before(part, loop))
             end = loop
         else:
             final = end
             for _ in range(high - low):
-                more = self._node()
-                self.silent[more] += [final, self._before(part, end)]
-                end = more
+                end = self._node(silent=(final, self._before(part, end)))
         for _ in range(low):
             end = self._before(part, end)
         return end
@@ -194,8 +188,7 @@ def _prices(
 ) -> tuple[list[int], list[Way | None]]:
     """Return the price of each node and the way that has it; cheapest nodes are settled first."""
     size = len(draft.reads)
-    unsettled = 1 << 40
-    price, best = [unsettled] * size, [unsettled] * size
+    price, best = [UNSETTLED] * size, [UNSETTLED] * size
     way: list[Way | None] = [None] * size
     arrivals = _Arrivals(draft, counts)
     heap = [(0, node) for node in range(size) if draft.is_end[node]]
@@ -203,27 +196,32 @@ def _prices(
         best[node] = 0
     while heap:
         cost, node = heapq.heappop(heap)
-        if price[node] != unsettled:
+        if price[node] != UNSETTLED:
             continue
         price[node] = cost
         offers = [
-            (before, cost + more, text, -1, node) for before, more, text in arrivals.direct[node]
+            (before, cost + more, text, -1, node)
+            for before, more, text in arrivals.direct.get(node, ())
         ]
-        for before, after in arrivals.callers[node]:
-            if price[after] != unsettled:
+        for before, after in arrivals.callers.get(node, ()):
+            if price[after] != UNSETTLED:
                 offers.append((before, cost + price[after], b"", node, after))
-        for before, rule in arrivals.returns[node]:
-            if price[rule] != unsettled:
+        for before, rule in arrivals.returns.get(node, ()):
+            if price[rule] != UNSETTLED:
                 offers.append((before, cost + price[rule], b"", rule, node))
         for before, total, text, rule, after in offers:
             if total < best[before]:
                 best[before], way[before] = total, Way(text, rule, after)
                 heapq.heappush(heap, (total, before))
+    for first, text, after in draft.literals:
+        for index, count in enumerate(counts(text)):
+            price[first - index] = min(price[after] + count, UNSETTLED)
+            way[first - index] = Way(text[index:], after=after)
     return price, way
 
 
 class _Arrivals:
-    """What leads to each node.
+    """What leads to each node, those inside literals left out: their bytes come one after another.
 
     Attributes:
         direct: (node before, tokens, what is written) of each edge that is no call.
@@ -232,21 +230,22 @@ class _Arrivals:
     """
 
     def __init__(self, draft: _Draft, counts: Callable[[bytes], Sequence[int]]) -> None:
-        size = len(draft.reads)
-        self.direct: list[list[tuple[int, int, bytes]]] = [[] for _ in range(size)]
-        self.callers: list[list[tuple[int, int]]] = [[] for _ in range(size)]
-        self.returns: list[list[tuple[int, int]]] = [[] for _ in range(size)]
-        for node in range(size):
-            for bytes_, after in draft.reads[node]:
-                self.direct[after].append((node, 1, _plainest(bytes_)))
+        self.direct: dict[int, list[tuple[int, int, bytes]]] = {}
+        self.callers: dict[int, list[tuple[int, int]]] = {}
+        self.returns: dict[int, list[tuple[int, int]]] = {}
+        inside: set[int] = set()
+        for first, text, after in draft.literals:
+            inside.update(range(first - len(text) + 1, first + 1))
+            self.direct.setdefault(after, []).append((first, counts(text)[0], text))
+        for node in range(len(draft.reads)):
+            if node not in inside:
+                for bytes_, after in draft.reads[node]:
+                    self.direct.setdefault(after, []).append((node, 1, _plainest(bytes_)))
             for after in draft.silent[node]:
-                self.direct[after].append((node, 0, b""))
+                self.direct.setdefault(after, []).append((node, 0, b""))
             for rule, after in draft.calls[node]:
-                self.callers[rule].append((node, after))
-                self.returns[after].append((node, rule))
-        for nodes, text, after in draft.literals:
-            for index, (node, count) in enumerate(zip(nodes, counts(text), strict=True)):
-                self.direct[after].append((node, count, text[index:]))
+                self.callers.setdefault(rule, []).append((node, after))
+                self.returns.setdefault(after, []).append((node, rule))
 
 
 _PLAIN = [*b"a0A 1b", *range(0x20, 0x7F)]  # tokenizers join letters, digits, spaces with others

@@ -1,15 +1,16 @@
 """A completion found by trying: for places in a text whose plan is not known, or does not hold.
 
 Best first over forks of the back end's matcher. From each place the plan that is proposed there is
-followed as far as the matcher takes it; where it stops, single bytes are tried, those that close
-before those that go on. A path's price is the sum of its bytes' ranks, and a hundredth for each
-place, so that a path that leads in circles is left in time.
+followed as far as the matcher takes it, then what the matcher says is forced; where that stops,
+single bytes are tried, those that close before those that go on. A path's price is the sum of its
+bytes' ranks, and a hundredth for each place, so that a path that leads in circles is left in time.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -80,12 +81,18 @@ class _Branch:
         self.matcher = matcher
         self.position = position
         self.path = path
-        for token in guide.proposed(position) or ():
-            if not matcher.accept(token):
+        self._follow(guide.proposed(position) or (), guide)
+        if not matcher.is_accepting and (text := matcher.forced()):
+            self._follow(guide.speller.tokens(text.encode()) or (), guide)
+        self.tokens = [] if matcher.is_accepting else _choices(matcher, guide.speller)
+
+    def _follow(self, tokens: Sequence[int], guide: Guide) -> None:
+        """Go on by tokens, as far as the matcher takes them."""
+        for token in tokens:
+            if not self.matcher.accept(token):
                 break
             self.position = guide.after(self.position, token)
             self.path = (*self.path, token)
-        self.tokens = [] if matcher.is_accepting else _choices(matcher, guide.speller)
 
     def next_child(self, guide: Guide) -> _Branch | None:
         """Return what the next token leads to; None if there is none, or it leads nowhere."""

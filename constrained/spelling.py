@@ -11,6 +11,7 @@ from .vocab import Vocabulary
 
 __all__ = ["IMPOSSIBLE", "Speller", "speller_of"]
 
+MAX_COUNTED = 20_000  # literals that are kept; a schema has few, many times
 IMPOSSIBLE = 1 << 30  # more tokens than any text has: the vocabulary lacks one of its bytes
 
 
@@ -32,16 +33,23 @@ class Speller:
         )
         self.starts: NDArray[np.int64] = np.cumsum(self.lengths) - self.lengths
         self._ids: dict[bytes, int] = {}
-        self._longest: dict[bytes, int] = {}  # of the tokens that begin with two bytes
+        lengths: dict[bytes, set[int]] = {}
         for token, text in enumerate(vocabulary.tokens):
             if text and text not in self._ids:
                 self._ids[text] = token
-                if len(text) > 1:
-                    self._longest[text[:2]] = max(self._longest.get(text[:2], 0), len(text))
+                if len(text) > 2:
+                    lengths.setdefault(text[:3], set()).add(len(text))
+        # The lengths of the tokens that begin with three bytes.
+        self._lengths = {start: tuple(found) for start, found in lengths.items()}
+        self._counts: dict[bytes, list[int]] = {}
 
     def counts(self, text: bytes) -> list[int]:
-        """Return, for each end of a text (from byte i on), how many tokens spell it at least."""
-        return self._table(text)[0]
+        """Return, from each byte of a text on, how many tokens spell the rest. Some are kept."""
+        if text not in self._counts:
+            if len(self._counts) >= MAX_COUNTED:
+                self._counts.clear()
+            self._counts[text] = self._table(text)[0]
+        return self._counts[text]
 
     def tokens(self, text: bytes) -> tuple[int, ...] | None:
         """Return the fewest tokens that spell a text; None where the vocabulary cannot.
@@ -63,11 +71,11 @@ class Speller:
         size = len(text)
         counts, lengths = [IMPOSSIBLE] * size + [0], [1] * size
         for at in range(size - 1, -1, -1):
-            longest = min(self._longest.get(text[at : at + 2], 1), size - at)
-            for length in range(longest, 0, -1):
-                count = counts[at + length] + 1
-                if count < counts[at] and text[at : at + length] in self._ids:
-                    counts[at], lengths[at] = count, length
+            for length in (*self._lengths.get(text[at : at + 3], ()), 2, 1):
+                if at + length > size or counts[at + length] + 1 >= counts[at]:
+                    continue
+                if text[at : at + length] in self._ids:
+                    counts[at], lengths[at] = counts[at + length] + 1, length
         return counts[:size], lengths
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from .ebnf import (
     Charset,
@@ -127,6 +128,7 @@ class Strings:
         return f"({alternation(options)}) (=[,}}\\]:])"
 
 
+@lru_cache(maxsize=1024)
 def _parts(chars: Charset) -> tuple[Charset, list[str]]:
     """Split a set into what stands for itself and the spellings of the rest."""
     plain = complement(charset([*complement(chars), *ESCAPED]))
