@@ -199,10 +199,7 @@ class Outcome:
 
 
 def serve(requests: Sequence[Request], slots: int, *, order: str, eviction: str) -> Outcome:
-    """Serve a trace with the real scheduler, in simulated time.
-
-    Jobs are never settled in the columns, which are a faster way to the same passes.
-    """
+    """Serve a trace with the real scheduler, in simulated time, as the loop does."""
     clock = Clock()
     cache = RadixCache(slots, policy=eviction, page_size=PAGE, clock=clock)
     scheduler = Scheduler(cache, msgspec.convert({"schedule_policy": order}, ScheduleConfig), clock)
@@ -224,18 +221,34 @@ def serve(requests: Sequence[Request], slots: int, *, order: str, eviction: str)
         clock.now_s += PASS_S + sum(piece.count for piece in plan.slices) / PREFILL_TOKENS_A_SECOND
         sampling = [piece.job for piece in plan.slices if piece.samples]
         scheduler.commit(plan)
+        ended = _decode(scheduler, requests) if plan.decoding else []
         for job in sampling:
             index = int(job.submit.rid)
             if job.generated == 0:
                 cached += job.cached
                 waits.append(clock.now_s - arrived_s[index])
             job.append(int(requests[index].reply[job.generated]))
-            if job.generated == job.max_new:
-                scheduler.end(job)
-                if (turn := next_turn.get(index)) is not None:
-                    heapq.heappush(coming, (clock.now_s + requests[turn].think_s, turn))
+            if job.generated < job.max_new:
+                scheduler.settle(job)
+            else:
+                ended.append(job)
+        for job in ended:
+            scheduler.end(job)
+            if (turn := next_turn.get(int(job.submit.rid))) is not None:
+                heapq.heappush(coming, (clock.now_s + requests[turn].think_s, turn))
     total = sum(len(request.prompt) for request in requests)
     return Outcome(cached / total, sum(waits) / len(waits), max(waits))
+
+
+def _decode(scheduler: Scheduler, requests: Sequence[Request]) -> list[Job]:
+    """Give each job in the columns its next token; return those that have their last."""
+    columns = scheduler.decoding
+    tokens = [
+        requests[int(rid)].reply[at]
+        for rid, at in zip(columns.rids, columns.generated().tolist(), strict=True)
+    ]
+    ending = columns.append(np.array(tokens, dtype=np.int64))
+    return columns.leave(ending, ended=True) if ending else []
 
 
 def _job(index: int, request: Request) -> Job:
@@ -256,7 +269,7 @@ def measure(name: str, folder: Path, *, all_policies: bool) -> list[dict[str, An
     distinct = len({page for path in paths for page in path})
     total = sum(len(request.prompt) for request in requests)
     print(f"{name}: {len(requests)} requests, {total} tokens, {distinct * PAGE} of them distinct")
-    orders = ("fcfs", "lpm")
+    orders = ("fcfs", "lpm", "dfs-weight")
     evictions = ("lru", "slru", "lfu", "fifo") if all_policies else ("lru",)
     found: list[dict[str, Any]] = []
     for share, (load, factor) in product(SHARES, LOADS.items()):

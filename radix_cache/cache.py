@@ -218,6 +218,17 @@ class RadixCache:
         self._sweep()
         return self._match(tokens, Namespace.of(namespace)).length
 
+    def touch(self, tokens: Tokens, *, namespace: Namespace | str = "") -> Match:
+        """Find what is cached of `tokens`, [n] i32, and count it as used now: it is waited for.
+
+        It is no hit, in no statistics, and nothing is locked.
+        """
+        _require_tokens(tokens)
+        self._sweep()
+        found = self._match(tokens, Namespace.of(namespace))
+        self._tree.touch(found.path)
+        return found
+
     def pin(
         self,
         name: str,

@@ -3,8 +3,8 @@
 A policy turns a node into a rank, least first. `Heap` keeps the leaves that may go in a binary
 heap with lazy deletion: an entry whose ticket is no longer its node's is skipped when it
 surfaces. A linked list would serve LRU alone in O(1); the heap serves every policy in O(log n):
-about 10 µs at 100,000 leaves. A rank only changes while a lease holds the node, when it is no
-candidate, so entries never need reordering.
+about 10 µs at 100,000 leaves. A rank only changes while the node is no candidate: a lease holds
+it, or `RadixTree.touch` takes it out and puts it back; so entries never need reordering.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class Candidates(Protocol):
 
     def __len__(self) -> int:
         """Return how many there are."""
+        ...
+
+    def __contains__(self, node: Node) -> bool:
+        """Return whether `node` is a candidate."""
         ...
 
     def add(self, node: Node) -> None:
@@ -137,6 +141,10 @@ class Segments:
     def __len__(self) -> int:
         """Return how many there are in both segments."""
         return len(self._probation) + len(self._protected)
+
+    def __contains__(self, node: Node) -> bool:
+        """Return whether `node` is a candidate."""
+        return node in self._probation or node in self._protected
 
     def add(self, node: Node) -> None:
         """Let `node`, no candidate so far, be evicted. O(log n) amortised."""

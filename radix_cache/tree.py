@@ -162,6 +162,18 @@ class RadixTree:
             step = step.parent
         self._settle(node)
 
+    def touch(self, path: list[Node]) -> None:
+        """Count the nodes of a `match` from a root as used now, without a lease or a hit."""
+        if not path:
+            return
+        now = self._clock = self._clock + 1
+        for node in (path[0].parent, *path):
+            assert node is not None, "a path begins below a root"
+            node.last_used = now
+        if path[-1] in self._candidates:  # its rank has changed
+            self._withdraw(path[-1])
+            self._settle(path[-1])
+
     def evict(
         self, count: int, *, keep: Callable[[Node, int], None] | None = None
     ) -> list[Dropped]:

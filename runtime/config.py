@@ -48,7 +48,7 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True):
 class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of the queue and of one pass through the model."""
 
-    schedule_policy: Literal["lpm", "fcfs", "shortest-first", "priority"] = "lpm"
+    schedule_policy: Literal["lpm", "fcfs", "shortest-first", "dfs-weight", "priority"] = "lpm"
     max_running_requests: AtLeast1 = 256
     max_queued_requests: AtLeast0 = 10_000
     chunked_prefill_size: int = 2048  # tokens of one pass; -1: prompts are never cut

@@ -6,25 +6,31 @@ anybody back for ever.
 
 Source of longest-prefix-match: SGLang (arXiv:2312.07104, section 3), which goes back to arrival
 order on queues of more than 128. Here a queue of any length is ordered: matches are looked up on
-arrival and then a few a pass, and a long queue is sorted less often.
+arrival and then a few a pass, and a long queue is sorted less often. A look-up counts as a use of
+what it finds, so that the tree does not evict what somebody waits for.
+
+DFS weight is SGLang's too: the tree is walked depth first, at each node the child first below which
+most jobs wait, so that a prefix is used up before the next is taken in.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ...radix_cache import RadixCache
+from ...radix_cache.node import Node
 from .job import Job
 
 MATCHES_A_PASS = 128  # look-ups of a few microseconds each
 SORT_SHARE = 20  # a sort's time may be one part in so many; 1 µs a job is what it takes
 SORT_S_A_JOB = 1e-6
 TOKENS_A_SECOND = 100  # matched or unmatched tokens that a second of waiting outweighs
+JOBS_A_SECOND = 10  # of the walk, that a second of waiting outweighs
 SECONDS_A_PRIORITY = 10.0  # of waiting that outweigh one step of priority
 
 
@@ -35,7 +41,9 @@ class Waiting:
     job: Job
     arrival: int
     since: float  # seconds, of the queue's clock
-    matched: int = 0  # leading tokens that were cached when it was last looked up
+    matched: int = 0  # leading tokens that were cached when it was last looked up,
+    path: list[Node] = field(default_factory=list[Node])  # and the nodes that they were in
+    place: int = 0  # in the walk through the tree
 
 
 Rank: TypeAlias = Callable[[Waiting, float], float]
@@ -56,6 +64,27 @@ def shortest(one: Waiting, now: float) -> float:
     return one.job.count - one.matched - TOKENS_A_SECOND * (now - one.since)
 
 
+def dfs_weight(one: Waiting, now: float) -> float:
+    """As a depth-first walk through the tree meets them, the heaviest child first."""
+    return one.place - JOBS_A_SECOND * (now - one.since)
+
+
+def walk(waiting: Iterable[Waiting]) -> None:
+    """Number the jobs' places in the walk. O(n log n) comparisons of paths.
+
+    A node's own jobs come after those below it, as in SGLang.
+    """
+    jobs = list(waiting)
+    weight = Counter(node for one in jobs for node in one.path)
+    first = {node: index for index, node in enumerate(weight)}  # tells equal weights apart
+
+    def key(one: Waiting) -> list[tuple[float, int]]:
+        return [*((-weight[node], first[node]) for node in one.path), (math.inf, one.arrival)]
+
+    for place, one in enumerate(sorted(jobs, key=key)):
+        one.place = place
+
+
 def priority(one: Waiting, now: float) -> float:
     """The highest `priority` of the request first."""
     return -(one.job.submit.priority + (now - one.since) / SECONDS_A_PRIORITY)
@@ -65,6 +94,7 @@ POLICIES: dict[str, Rank] = {
     "lpm": lpm,
     "fcfs": fcfs,
     "shortest-first": shortest,
+    "dfs-weight": dfs_weight,
     "priority": priority,
 }
 
@@ -82,7 +112,7 @@ class Queue:
         self, policy: str, cache: RadixCache, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._rank = POLICIES[policy]
-        self._matches = self._rank in (lpm, shortest)
+        self._matches = self._rank in (lpm, shortest, dfs_weight)
         self._cache, self._clock = cache, clock
         self._first: deque[Job] = deque()  # retracted ones, which go before all others
         self._waiting: dict[int, Waiting] = {}  # by arrival
@@ -145,9 +175,12 @@ class Queue:
             if one.arrival in self._waiting:
                 self._look_up(one)
                 self._checks.append(one)
+        if self._rank is dfs_weight:
+            walk(self._waiting.values())
         self._order = sorted(self._waiting.values(), key=lambda one: self._rank(one, now))
         self._sorted_at = now
 
     def _look_up(self, one: Waiting) -> None:
         job = one.job
-        one.matched = self._cache.match_length(job.sequence, namespace=job.submit.namespace)
+        found = self._cache.touch(job.sequence, namespace=job.submit.namespace)
+        one.matched, one.path = found.length, found.path

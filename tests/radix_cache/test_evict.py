@@ -132,3 +132,25 @@ def test_stale_entries_are_swept() -> None:
     assert len(candidates) == 1
     assert sys.getrefcount(node) < 100
     candidates.check({other})
+
+
+@pytest.mark.parametrize("policy", ["lru", "lfu", "fifo", "slru", "priority"])
+def test_touching_counts_as_a_use_of_the_cached_part_and_as_nothing_else(policy: str) -> None:
+    cache = RadixCache(6, policy=policy)
+    for token in (1, 2, 3):
+        tokens = np.array([token, token], dtype=np.int32)
+        lease = cache.acquire(tokens)
+        cache.extend(lease, 2)
+        cache.commit(lease, tokens)
+        cache.release(lease)
+    before = cache.statistics(), cache.usage()
+    found = cache.touch(np.array([1, 9], dtype=np.int32))
+    assert (found.length, len(found.path)) == (1, 1)
+    assert cache.touch(np.array([7], dtype=np.int32)).length == 0
+    assert (cache.statistics(), cache.usage()) == before
+    cache.check()
+    cache.extend(cache.acquire(EMPTY), 2)
+    gone = 1 if policy == "fifo" else 2
+    left = {int(node.tokens[0]) for node in cache.list_nodes()}
+    assert left == {1, 2, 3} - {gone}
+    cache.check()

@@ -91,7 +91,32 @@ def test_priority_goes_before_arrival() -> None:
     assert names(queue) == "bca"
 
 
-@pytest.mark.parametrize("policy", ["lpm", "shortest-first", "priority"])
+def test_the_branch_that_most_wait_for_is_used_up_first() -> None:
+    cache = cached(list(range(30)))
+    keep(cache, [*range(10), *range(50, 60)])
+    keep(cache, list(range(70, 90)))
+    queue = Queue("dfs-weight", cache, Clock())
+    queue.add(make_job("a", [*range(70, 90), 99]))  # a branch of its own
+    queue.add(make_job("b", [*range(30), 98]))  # below the stem that four wait for
+    queue.add(make_job("c", [*range(10), 97]))  # at the stem
+    queue.add(make_job("d", [*range(10), *range(50, 60), 96]))
+    queue.add(make_job("e", [*range(10), *range(50, 60), 95]))
+    queue.add(make_job("f", [94]))  # nothing of it is cached
+    assert names(queue) == "debcaf"
+
+
+def test_what_somebody_waits_for_is_evicted_last() -> None:
+    cache = RadixCache(60)
+    keep(cache, list(range(20)))
+    keep(cache, list(range(20, 40)))
+    queue = Queue("lpm", cache, Clock())
+    queue.add(make_job("a", [*range(20), 99]))
+    keep(cache, list(range(40, 80)))  # room for it is made by the others
+    assert cache.match_length(np.arange(20, dtype=np.int32)) == 20
+    assert cache.match_length(np.arange(20, 40, dtype=np.int32)) == 0
+
+
+@pytest.mark.parametrize("policy", ["lpm", "shortest-first", "dfs-weight", "priority"])
 def test_nobody_is_overtaken_for_ever(policy: str) -> None:
     clock = Clock()
     queue = Queue(policy, cached(list(range(900))), clock)
