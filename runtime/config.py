@@ -28,6 +28,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "auto"  # auto | cpu | cuda
     # native: our decoder; transformers: its models on our attention; auto: ours where it can
     model_impl: Literal["auto", "native", "transformers"] = "auto"
+    is_embedding: bool = False  # serve embeddings alone: requests to generate are refused
     disable_cpu_kernels: bool = False  # plain torch on a CPU: slower, and needs no compiler
 
 

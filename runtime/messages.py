@@ -15,6 +15,7 @@ from ..constrained.errors import GrammarError
 from ..radix_cache import NodeInfo
 from .request import RequestId, SamplingParams
 
+Pooling = Literal["last", "mean"]
 TopLogprobs = list[tuple[float, int]]  # (logprob in nats, token id), likeliest first
 
 
@@ -48,6 +49,7 @@ class Submit(Message, frozen=True, kw_only=True):
     namespace: str = ""  # separates cached prefixes of tenants and adapters
     priority: int = 0
     wants_contract: bool = False  # a schema's; it comes unasked where the mask enforces not all
+    pooling: Pooling | None = None  # of the prompt's hidden states, instead of generating
 
 
 class Abort(Message, frozen=True, kw_only=True):
@@ -130,6 +132,8 @@ class Ready(Message, frozen=True, kw_only=True):
     model_type: str
     architectures: list[str]
     eos_token_ids: tuple[int, ...]
+    pooling: Pooling = "last"  # of embeddings, where a request does not say
+    normalizes: bool = True  # embeddings, where a request does not say
 
 
 class Fault(Message, frozen=True, kw_only=True):
@@ -191,6 +195,7 @@ class Delta(Message, frozen=True, kw_only=True):
     option_logprobs: list[list[float]] | None = None  # of each option's tokens, with the end
     usage: Usage | None = None  # once, with the first delta
     contract: Contract | None = None  # once, with the first delta
+    embedding: bytes | None = None  # [hidden] f32, little-endian: the pooled states
     finish: Finish | None = None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..ir import loop
 from .config import EngineConfig, engine_config
 from .desk.desk import Desk
+from .desk.encode import EncodeRequest, encode
 from .desk.generate import GenerateRequest, generate, generate_stream, take_order
 from .desk.info import server_info
 from .errors import EngineClosedError
@@ -100,6 +101,38 @@ class Engine:
             return loop.iterate_async(self._stream(request))
         return await loop.bridge(self._generate(request))
 
+    def encode(
+        self,
+        prompt: str | list[str] | None = None,
+        input_ids: list[int] | list[list[int]] | None = None,
+        **fields: Any,
+    ) -> Any:
+        """Embed one prompt or many.
+
+        Args:
+            prompt: a text or a list of them.
+            input_ids: the same as ids.
+            fields: those of `EncodeRequest`: `pooling` ("last" or "mean"), `normalize`,
+                `dimensions`, `rid`, `priority`, `extra_key`.
+
+        Returns:
+            A dict with `embedding`, a list of numbers, and `meta_info`; a list of them for several.
+
+        Raises:
+            InvalidRequestError: the request cannot be served; nothing has run.
+        """
+        return loop.wait(encode(self.desk, _encode_request(prompt, input_ids, fields)))
+
+    async def async_encode(
+        self,
+        prompt: str | list[str] | None = None,
+        input_ids: list[int] | list[list[int]] | None = None,
+        **fields: Any,
+    ) -> Any:
+        """`encode` for any event loop."""
+        request = _encode_request(prompt, input_ids, fields)
+        return await loop.bridge(encode(self.desk, request))
+
     def flush_cache(self) -> bool:
         """Forget every cached prefix; false, and nothing done, while requests run."""
         return loop.wait(self.desk.flush_cache())
@@ -141,6 +174,11 @@ class Engine:
 def _request(prompt: Any, sampling_params: Any, input_ids: Any, **fields: Any) -> GenerateRequest:
     given = {"text": prompt, "sampling_params": sampling_params, "input_ids": input_ids, **fields}
     return GenerateRequest.of({name: value for name, value in given.items() if value is not None})
+
+
+def _encode_request(prompt: Any, input_ids: Any, fields: dict[str, Any]) -> EncodeRequest:
+    given = {"text": prompt, "input_ids": input_ids, **fields}
+    return EncodeRequest.of({name: value for name, value in given.items() if value is not None})
 
 
 def _close_later(launched: Launched) -> None:

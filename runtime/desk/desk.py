@@ -38,6 +38,7 @@ from ..messages import (
     LogprobRequest,
     Pin,
     Pinned,
+    Pooling,
     Progress,
     Ready,
     Save,
@@ -105,6 +106,7 @@ class Desk:
         priority: int = 0,
         wants_contract: bool = False,
         timeout_s: float | None = None,
+        pooling: Pooling | None = None,
     ) -> Iterator[Stream]:
         """Submit one sequence, or options to score; leaving the context before its end aborts it.
 
@@ -117,6 +119,10 @@ class Desk:
         """
         if self._closed is not None:
             raise closed_error(self._closed)
+        if pooling is None and self.config.model.is_embedding:
+            raise InvalidRequestError(
+                "this server was started with --is-embedding; it embeds and does not generate"
+            )
         self.verify([*tokens, *max(options, key=len, default=())], sampling, logprobs)
         self._verify_ids(token for option in options for token in option)
         name = rid or uuid.uuid4().hex
@@ -138,6 +144,7 @@ class Desk:
             namespace=namespace,
             priority=priority,
             wants_contract=wants_contract,
+            pooling=pooling,
         )
         try:
             self._end.send(submit)

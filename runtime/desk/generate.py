@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from ..errors import InvalidRequestError
 from ..messages import LogprobRequest
 from ..request import SamplingParams, sampling_params
 from .desk import Desk
+from .prompts import gather, names_of, prompts_of
 from .streams import Stream, meta_info
 
 Result = dict[str, Any]
@@ -118,9 +118,11 @@ def take_order(desk: Desk, request: GenerateRequest) -> Order:
     """
     if request.timeout_s is not None and not 0 < request.timeout_s < float("inf"):
         raise InvalidRequestError(f"timeout_s is {request.timeout_s!r}; it must be more than 0")
-    prompts, is_batch = _prompts(desk, request)
+    prompts, is_batch = prompts_of(
+        desk, text=request.text, input_ids=request.input_ids, segments=request.segments
+    )
     items: list[Item] = []
-    names = _names(request.rid, len(prompts), is_batch)
+    names = names_of(request.rid, len(prompts), is_batch)
     for index, tokens in enumerate(prompts):
         fields = _pick(request.sampling_params, index, len(prompts), "sampling_params")
         sampling = sampling_params(fields)
@@ -135,7 +137,7 @@ def take_order(desk: Desk, request: GenerateRequest) -> Order:
 
 async def generate(desk: Desk, order: Order) -> Result | list[Result]:
     """Run an order to its end."""
-    results = await _gather([_one(desk, order, item) for item in order.items])
+    results = await gather([_one(desk, order, item) for item in order.items])
     return results if order.is_list else results[0]
 
 
@@ -221,65 +223,6 @@ def _submit(desk: Desk, order: Order, item: Item) -> Any:
         timeout_s=order.request.timeout_s,
         wants_contract=bool(order.request.return_contract),
     )
-
-
-async def _gather(work: Sequence[Any]) -> list[Any]:
-    """Run all; when one fails the others are cancelled, which aborts their requests."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in work]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
-def _prompts(desk: Desk, request: GenerateRequest) -> tuple[list[list[int]], bool]:
-    given = [
-        name for name in ("text", "input_ids", "segments") if getattr(request, name) is not None
-    ]
-    if len(given) != 1:
-        raise InvalidRequestError(
-            f"give exactly one of text, input_ids and segments, not {given or 'none'}"
-        )
-    if request.segments is not None:
-        return [encode_segments(desk, request.segments)], False
-    if request.text is not None:
-        texts = [request.text] if isinstance(request.text, str) else request.text
-        prompts = [desk.tokenizer.encode(text) for text in texts]
-        is_batch = not isinstance(request.text, str)
-    else:
-        ids: list[Any] = request.input_ids or []
-        is_batch = bool(ids) and isinstance(ids[0], list)
-        kind = list if is_batch else int
-        if not all(isinstance(item, kind) for item in ids):
-            raise InvalidRequestError("input_ids must be a list of ids, or a list of such lists")
-        prompts = ids if is_batch else [ids]
-    if not prompts:
-        raise InvalidRequestError("the batch of prompts is empty")
-    return prompts, is_batch
-
-
-def encode_segments(desk: Desk, segments: Sequence[str | list[int]]) -> list[int]:
-    """Join pieces of a prompt: each string is tokenised on its own, ids stay as they are."""
-    tokens: list[int] = []
-    for piece in segments:
-        if isinstance(piece, str):
-            tokens += desk.tokenizer.encode_literal(piece, opens=not tokens)
-        else:
-            tokens += piece
-    return tokens
-
-
-def _names(rid: str | list[str] | None, count: int, is_batch: bool) -> list[str]:
-    if isinstance(rid, list):
-        if len(rid) != count:
-            raise InvalidRequestError(f"rid has {len(rid)} entries for {count} prompts")
-        if len(set(rid)) != count:
-            raise InvalidRequestError("Duplicate request ID detected within the batch")
-        return rid
-    if rid is None:
-        return [uuid.uuid4().hex for _ in range(count)]
-    return [f"{rid}_{index}" for index in range(count)] if is_batch else [rid]
 
 
 def _pick(value: Any, index: int, count: int, name: str) -> Any:

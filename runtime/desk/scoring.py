@@ -51,9 +51,9 @@ async def score_choices(
         raise InvalidRequestError(
             f"{len(choices)} choices; between 1 and {MAX_CHOICES} are allowed"
         )
-    encode, at_start = desk.tokenizer.encode, not ids
-    tails = [encode(pending + choice, add_special_tokens=at_start) for choice in choices]
-    literal = encode(pending, add_special_tokens=at_start)
+    encode, opens = desk.tokenizer.encode_literal, not ids
+    tails = [encode(pending + choice, opens=opens) for choice in choices]
+    literal = encode(pending, opens=opens)
     common = min(_common(literal, tail) for tail in tails)
     options = [tail[common:] for tail in tails]
     found, cost = await score_options(desk, ids + literal[:common], options)

@@ -64,6 +64,7 @@ class Stream:
     input_top: list[TopLogprobs | None] = field(default_factory=list["TopLogprobs | None"])
     input_ids: list[TopLogprobs | None] = field(default_factory=list["TopLogprobs | None"])
     option_logprobs: list[list[float]] | None = None  # of each option's tokens, at the end
+    embedding: bytes = b""  # [hidden] f32, little-endian, of a request with `pooling`
     error: EngineError | GrammarError | None = None
     contract: Contract | None = None  # of its schema, where it was asked for or is not all enforced
     failures: list[Failure] | None = None  # of its schema, where that was checked
@@ -93,6 +94,7 @@ class Stream:
         self.usage = delta.usage or self.usage
         self.contract = delta.contract or self.contract
         self.option_logprobs = delta.option_logprobs or self.option_logprobs
+        self.embedding = delta.embedding or self.embedding
         cut = False
         for index, token in enumerate(delta.tokens):
             self._take(token)

@@ -6,34 +6,34 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...radix_cache.kv import KVPool, num_slots_within
-from ..attention import Layout, make_attention
+from ..attention import make_attention
 from ..config import CacheConfig, ModelConfig
 from ..errors import ModelLoadError
 from ..kernels.build import KernelError
+from ..messages import Pooling
 from ..models.checkpoint import Checkpoint
 from ..models.decoder import Decoder
 from ..models.native import NativeDecoder, is_supported
+from ..models.pooling import read_pooling
 from ..models.registry import find_family, is_known
 from ..models.settings import Settings
 from ..models.shards import Shards
 from ..models.spec import DecoderSpec, Shape
 from .inputs import Decodes, Inputs, Row
 from .memory import make_pool, pool_slots, slot_bytes
+from .passes import Compute, PlainDecoder
 from .sampler import Sampler
 
 if TYPE_CHECKING:
     from ..models.foreign import ForeignModel
 
 logger = logging.getLogger(__name__)
-
-# tokens, positions, wanted, layout → logits; see `Decoder`
-Compute: TypeAlias = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
 
 DTYPES = {
     "float32": torch.float32,
@@ -52,6 +52,8 @@ class Runner:
         num_layers: layers of the model, and of the pool.
         num_slots: slots of the pool.
         eos_token_ids: what config.json and generation_config.json say ends a text.
+        pooling: of embeddings, as the checkpoint says or else the last token's state.
+        normalizes: whether embeddings are scaled to length 1, likewise.
         model_type: of config.json.
         architectures: of config.json.
         dtype: of weights, activations and pool; logits are f32 always.
@@ -71,6 +73,7 @@ class Runner:
         *,
         context_length: int,
         eos_token_ids: tuple[int, ...],
+        embedding: tuple[Pooling, bool],
         cpu_kernels: bool,
     ) -> None:
         self.vocab_size = model.spec.vocab_size
@@ -78,6 +81,8 @@ class Runner:
         self.num_layers = len(model.spec.rules)
         self.num_slots = pool.num_slots
         self.eos_token_ids = eos_token_ids
+        self.pooling: Pooling = embedding[0]
+        self.normalizes = embedding[1]
         self.model_type = settings.text("model_type", "")
         self.architectures = settings.names("architectures")
         self.dtype = model.dtype
@@ -114,6 +119,7 @@ class Runner:
             settings,
             context_length=_context_length(config, spec),
             eos_token_ids=checkpoint.eos_token_ids,
+            embedding=read_pooling(Path(config.model_path)),
             cpu_kernels=not config.disable_cpu_kernels,
         )
 
@@ -127,6 +133,16 @@ class Runner:
         """
         inputs = Inputs.build(rows, self.device, decodes)
         return self._compute(inputs.tokens, inputs.positions, inputs.wanted, inputs.layout)
+
+    @torch.inference_mode()
+    def states(self, rows: Sequence[Row]) -> Tensor:
+        """Run one pass for the hidden states after the last norm, where logits would be wanted.
+
+        Returns:
+            [W, hidden] f32, row after row.
+        """
+        inputs = Inputs.build(rows, self.device)
+        return self._compute.states(inputs.tokens, inputs.positions, inputs.wanted, inputs.layout)
 
 
 def _load_model(
@@ -169,13 +185,7 @@ def _compute(model: Decoder | ForeignModel, pool: KVPool, config: ModelConfig) -
             return NativeDecoder(model, pool)
         except KernelError as error:
             logger.warning("CPU kernels are not used, which costs speed: %s", error)
-    attention = make_attention("plain", pool, model.spec.rules)
-
-    def compute(tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
-        attention.plan(layout)
-        return model(tokens, positions, wanted, attention)
-
-    return compute
+    return PlainDecoder(model, make_attention("plain", pool, model.spec.rules))
 
 
 def _context_length(config: ModelConfig, spec: Shape) -> int:

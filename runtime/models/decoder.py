@@ -106,7 +106,23 @@ class Decoder:
         Returns:
             [W, vocab] f32; only the wanted go through the head.
         """
-        spec = self.spec
+        logits = self.head(self._states(tokens, positions, wanted, attention)).float()
+        cap = self.spec.logit_softcap
+        return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
+
+    def states(
+        self, tokens: Tensor, positions: Tensor, wanted: Tensor, attention: Attention
+    ) -> Tensor:
+        """Run one pass as a call does, without the head.
+
+        Returns:
+            [W, hidden] f32: what the head would get.
+        """
+        return self._states(tokens, positions, wanted, attention).float()
+
+    def _states(
+        self, tokens: Tensor, positions: Tensor, wanted: Tensor, attention: Attention
+    ) -> Tensor:
         hidden = self._embedded(tokens, positions)
         rotations = [
             rotation(positions, frequencies, rope, self.dtype)
@@ -114,10 +130,7 @@ class Decoder:
         ]
         for index, (layer, rope) in enumerate(zip(self.layers, self._rope_of, strict=True)):
             hidden = layer(hidden, None if rope is None else rotations[rope], attention, index)
-        logits = self.head(self.norm(hidden.index_select(0, wanted))).float()
-        if spec.logit_softcap is not None:
-            logits = logits.div_(spec.logit_softcap).tanh_().mul_(spec.logit_softcap)
-        return logits
+        return self.norm(hidden.index_select(0, wanted))
 
     def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Return the hidden states before the first layer, [T, hidden]."""

@@ -142,6 +142,17 @@ class ForeignModel:
         """Run one pass; see `Decoder`."""
         return self._run(tokens, positions, wanted, Paged(attention))
 
+    def states(
+        self, tokens: Tensor, positions: Tensor, wanted: Tensor, attention: Attention
+    ) -> Tensor:
+        """Run one pass for hidden states; see `Decoder`."""
+        self.attend = Paged(attention).attend
+        out = self._model.base_model(
+            input_ids=tokens[None], position_ids=positions[None], use_cache=False
+        )
+        hidden: Tensor = out.last_hidden_state[0]
+        return hidden.index_select(0, wanted).float()
+
     def _run(self, tokens: Tensor, positions: Tensor, wanted: Tensor, how: Probe | Paged) -> Tensor:
         self.attend = how.attend
         more: dict[str, Any] = {"logits_to_keep": wanted} if self._keeps else {}

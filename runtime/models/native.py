@@ -67,7 +67,7 @@ class _Pass(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("tokens", "rows", "wanted")),
         *((name, ctypes.c_void_p) for name in ("token_ids", "positions", "query_lens", "kv_lens")),
-        *((name, ctypes.c_void_p) for name in ("slots", "wanted_tokens", "logits")),
+        *((name, ctypes.c_void_p) for name in ("slots", "wanted_tokens", "logits", "states")),
     )
 
 
@@ -167,6 +167,25 @@ class NativeDecoder:
     def __call__(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
         """Run one pass; arguments and result as those of `Decoder`, all on the host."""
         logits = torch.empty(len(wanted), self.spec.vocab_size)
+        self._run(tokens, positions, wanted, layout, logits=logits)
+        return logits
+
+    def states(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+        """Run one pass; arguments and result as those of `Decoder.states`, all on the host."""
+        states = torch.empty(len(wanted), self.spec.hidden)
+        self._run(tokens, positions, wanted, layout, states=states)
+        return states
+
+    def _run(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        wanted: Tensor,
+        layout: Layout,
+        *,
+        logits: Tensor | None = None,
+        states: Tensor | None = None,
+    ) -> None:
         work = _Pass(
             tokens=len(tokens),
             rows=len(layout.query_lens),
@@ -177,10 +196,10 @@ class NativeDecoder:
             kv_lens=layout.kv_lens.ctypes.data,
             slots=layout.addresses.ctypes.data,
             wanted_tokens=wanted.data_ptr(),
-            logits=logits.data_ptr(),
+            logits=None if logits is None else logits.data_ptr(),
+            states=None if states is None else states.data_ptr(),
         )
         self._library.radixlm_decoder_run(self._handle, ctypes.byref(work))
-        return logits
 
     def _layer(self, layer: Layer, keys: Tensor, values: Tensor) -> _Layer:
         attention, mlp = layer.attention, layer.mlp

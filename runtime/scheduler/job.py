@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ class Job:
     input_logprobs: list[float | None] | None = None
     input_top: list[TopLogprobs | None] | None = None
     input_ids: list[TopLogprobs | None] | None = None
+    pooled: NDArray[np.floating[Any]] | None = None  # [hidden] with `pooling`: so far, in the end
     logprobs: list[float] = field(default_factory=list[float])
     top_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])
     id_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])
@@ -88,7 +90,12 @@ class Job:
 
     @property
     def score_from(self) -> int | None:
-        """The first position after which the next token is to be scored; None without any."""
+        """The first position after which something is wanted of the model; None: the last alone.
+
+        It is the score of the next token, or for a mean the hidden state of each.
+        """
+        if self.submit.pooling == "mean":
+            return 0
         request = self.submit.logprobs
         if request is None:
             return None

@@ -40,7 +40,7 @@ from ..messages import (
     Unpin,
 )
 from ..request import RequestId
-from . import pins
+from . import pins, pooling
 from .closing import begin
 from .disk import Disk
 from .forced import Forcing
@@ -226,7 +226,11 @@ class Loop:
             self._refuse_stuck()
             return
         try:
-            self._pass(plan)
+            rest, pooled = pooling.part(plan)
+            if pooled:
+                self._pool(pooled)
+            if rest:
+                self._pass(rest)
         except Exception as error:  # a request must never stop the loop
             logger.exception("a pass failed")
             columns = self.scheduler.decoding.jobs if plan.decoding else []
@@ -248,6 +252,14 @@ class Loop:
             f"prefixes hold {usage.pinned}; unpin some, or send a shorter prompt.",
             503,
         )
+
+    def _pool(self, plan: Plan) -> None:
+        """Compute a pass for hidden states and end the jobs whose prompt it completes."""
+        self._move_pages()
+        ended = pooling.pool(self._runner, plan.slices)
+        self.scheduler.commit(plan)
+        for job in ended:
+            self._end_job(job)
 
     def _pass(self, plan: Plan) -> None:
         """Compute one pass and give each job that reached its end the next token."""

@@ -62,6 +62,7 @@ def delta_of(job: Job) -> Delta:
             retractions=job.retractions,
         ),
         contract=job.contract if first else None,
+        embedding=None if job.pooled is None else job.pooled.astype("<f4").tobytes(),
         finish=job.finish,
     )
     job.reported = told

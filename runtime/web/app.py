@@ -12,7 +12,7 @@ from aiohttp import web
 
 from ..config import ServerConfig
 from ..desk.desk import Desk
-from . import cache, native, openai_api, programs
+from . import cache, embeddings, native, openai_api, programs
 from .errors import Handler, errors, native_body, retry_after
 
 OPEN_ROUTES = ("/health", "/health_generate", "/ping")  # answered without a key
@@ -64,6 +64,7 @@ def make_app(desk: Desk, server: ServerConfig, sampling: Mapping[str, Any]) -> w
     app["open"] = set()
     app.add_routes(native.routes)
     app.add_routes(cache.routes)
+    app.add_routes(embeddings.routes)
     app.add_routes(openai_api.routes)
     programs.install(app)
     return app

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ...radix_cache import draw, to_svg
 from ..desk.desk import Desk
-from ..desk.generate import encode_segments
+from ..desk.prompts import encode_segments
 from ..errors import InvalidRequestError
 from .errors import read_json
 from .native import desk_of

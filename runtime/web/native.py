@@ -10,8 +10,9 @@ import msgspec
 from aiohttp import web
 
 from ..desk.desk import Desk
-from ..desk.generate import GenerateRequest, encode_segments, generate, generate_stream, take_order
+from ..desk.generate import GenerateRequest, generate, generate_stream, take_order
 from ..desk.info import server_info
+from ..desk.prompts import encode_segments
 from ..desk.scoring import score_choices
 from ..errors import InvalidRequestError
 from .errors import native_event, read_json
@@ -107,7 +108,7 @@ async def get_model_info(request: web.Request) -> web.Response:
         {
             "model_path": config.model_path,
             "tokenizer_path": config.tokenizer_path or config.model_path,
-            "is_generation": True,
+            "is_generation": not config.is_embedding,
             "preferred_sampling_params": None,
             "weight_version": "default",
             "has_image_understanding": False,

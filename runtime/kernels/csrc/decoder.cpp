@@ -44,7 +44,8 @@ struct Pass {
   const int64_t* kv_lens;     // [rows]
   const int32_t* const* slots;  // [rows] of [kv_len]
   const int64_t* wanted_tokens;  // [wanted]
-  float* logits;                 // [wanted, vocab]
+  float* logits;                 // [wanted, vocab], or null
+  float* states;                 // [wanted, hidden] normalised, in place of logits, or null
 };
 
 namespace {
@@ -182,11 +183,11 @@ void attend_item(const Work& w, const Layer& layer, const Item& item, KV*) {
 }
 
 void normalise_rows(Member& team, const Work& w, const float* weight, int64_t rows,
-                    const int64_t* of) {
+                    const int64_t* of, float* to) {
   const int64_t width = w.m.hidden, pieces = std::min(rows, ROW_PIECES);
   team.each(pieces, [&](int64_t piece) {
     for (int64_t r = rows * piece / pieces; r < rows * (piece + 1) / pieces; ++r)
-      normalise(w.hidden + (of ? of[r] : r) * width, weight, w.m.eps, width, w.normed + r * width);
+      normalise(w.hidden + (of ? of[r] : r) * width, weight, w.m.eps, width, to + r * width);
   });
 }
 
@@ -229,7 +230,7 @@ void run_layer(Member& team, const Work& w, const Layer& layer) {
     }
   };
 
-  normalise_rows(team, w, layer.attention_norm, tokens, nullptr);
+  normalise_rows(team, w, layer.attention_norm, tokens, nullptr, w.normed);
   multiply(team, layer.qkv, w.normed, m.hidden, tokens, put_qkv);
   rotate_and_write(team, w, layer);
   team.each(w.num_items, [&](int64_t i) {
@@ -239,7 +240,7 @@ void run_layer(Member& team, const Work& w, const Layer& layer) {
       attend_item(w, layer, w.items[i], static_cast<float*>(nullptr));
   });
   multiply(team, layer.out, w.attended, q_width, tokens, add_to_hidden);
-  normalise_rows(team, w, layer.mlp_norm, tokens, nullptr);
+  normalise_rows(team, w, layer.mlp_norm, tokens, nullptr, w.normed);
   multiply(team, layer.gate_up, w.normed, m.hidden, tokens, put_gated);
   multiply(team, layer.down, w.gated, m.intermediate, tokens, add_to_hidden);
 }
@@ -262,7 +263,9 @@ void run_pass(Member& team, const Work& w) {
   const int64_t vocab = w.m.vocab;
   embed_rows(team, w);
   for (int64_t i = 0; i < w.m.layers; ++i) run_layer(team, w, w.m.layer[i]);
-  normalise_rows(team, w, w.m.norm, w.p.wanted, w.p.wanted_tokens);
+  normalise_rows(team, w, w.m.norm, w.p.wanted, w.p.wanted_tokens,
+                 w.p.states ? w.p.states : w.normed);
+  if (w.p.states) return;
   multiply(team, w.m.head, w.normed, w.m.hidden, w.p.wanted,
            [&](int64_t row, int64_t first, const float* values) {
              const int64_t count = std::min<int64_t>(2 * PANEL, vocab - first);
@@ -272,7 +275,7 @@ void run_pass(Member& team, const Work& w) {
 
 int64_t count_phases(const Model& m, const Pass& p) {
   const int64_t layer = 4 + 4 * multiply_phases(p.tokens);
-  return 2 + m.layers * layer + multiply_phases(p.wanted);
+  return 2 + m.layers * layer + (p.states ? 0 : multiply_phases(p.wanted));
 }
 
 Work make_work(Runner& runner, const Pass& p) {

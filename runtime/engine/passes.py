@@ -1,0 +1,43 @@
+"""What computes a pass, whether compiled or in torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor
+
+from ..attention import Attention, Layout
+from ..models.decoder import Decoder
+
+if TYPE_CHECKING:
+    from ..models.foreign import ForeignModel
+
+
+class Compute(Protocol):
+    """A decoder with its pool. Arguments and results are those of `Decoder`."""
+
+    def __call__(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+        """Run a pass for logits."""
+        ...
+
+    def states(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+        """Run a pass for hidden states."""
+        ...
+
+
+class PlainDecoder:
+    """A model in torch, with an attention over the pool."""
+
+    def __init__(self, model: Decoder | ForeignModel, attention: Attention) -> None:
+        self._model = model
+        self._attention = attention
+
+    def __call__(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+        """See `Compute`."""
+        self._attention.plan(layout)
+        return self._model(tokens, positions, wanted, self._attention)
+
+    def states(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+        """See `Compute`."""
+        self._attention.plan(layout)
+        return self._model.states(tokens, positions, wanted, self._attention)
