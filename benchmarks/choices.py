@@ -1,9 +1,9 @@
 """Scoring the options of a `select`: one tree of tokens beside a request for each option.
 
-    python benchmarks/select.py [--options 4,16,64] [--rounds 5] [--json]
+    python benchmarks/choices.py [--options 4,16,64] [--rounds 5] [--json]
 
-The shipped model. The options are names of goods that begin alike, as lists of them do; the prompt is
-of 200 random ids, and new in each round, so that it is computed once by either way. `separate`
+The shipped model. The options are names of goods that begin alike, as lists of them do; the prompt
+is of 200 random ids, and new in each round, so that either way computes it once. `separate`
 scores every option as a prompt of its own, all at once, as `select` did before. Times are medians.
 """
 
