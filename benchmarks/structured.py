@@ -117,15 +117,19 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     }
     found: dict[str, dict[str, Any]] = {}
     lengths: dict[str, list[int]] = {}
+    texts: dict[str, list[str]] = {}
     for name, engine in engines.items():
         _, results = asyncio.run(serve(engine, constrained, options.at_once))
         metas = [result["meta_info"] for result in results]
         lengths[name] = [meta["completion_tokens"] for meta in metas]
-        for result in results:
-            json.loads(result["text"])
+        texts[name] = [result["text"] for result in results]
+        for text in texts[name]:
+            json.loads(text)
         tokens = sum(lengths[name])
         forced = sum(meta["forced_tokens"] for meta in metas)
+        same = sum(a == b for a, b in zip(texts[name], next(iter(texts.values())), strict=True))
         found[name] = {"tokens": tokens, "forced_tokens": forced, "seconds": {}}
+        found[name]["same_texts_as_first"] = same
     times: dict[tuple[str, float], list[float]] = {}
     for _ in range(options.rounds):
         for name, engine in engines.items():
@@ -155,6 +159,10 @@ def report(found: dict[str, dict[str, Any]], requests: int) -> None:
                 f"{requests / seconds:11.1f} | {one['cost'][share]:4.1%} | "
                 f"{one['forced_tokens'] / one['tokens']:.0%}"
             )
+    for name, one in found.items():
+        print(
+            f"forced runs {name}: {one['same_texts_as_first']} of {requests} texts as the first's"
+        )
 
 
 def profile(options: argparse.Namespace) -> None:
