@@ -272,12 +272,13 @@ class Loop:
         at = plan.decoding
         for piece in plan.slices:
             job, wanted = piece.job, logits[at : at + num_logits(piece)]
+            position = job.computed + logits_from(piece)  # before anything is noted of the job
             if job.options is not None:
                 record_scores(piece, job.options, wanted)
             if job.wants_prompt_logprobs:
                 record_prompt_logprobs(job, wanted)
             if job.submit.logprobs is not None:
-                record_forced_logprobs(job, wanted, job.computed + logits_from(piece))
+                record_forced_logprobs(job, wanted, position)
             at += len(wanted)
             if piece.samples:
                 sampling.append((job, at - 1))
