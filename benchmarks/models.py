@@ -87,9 +87,15 @@ FAMILIES = {
             | {"max_position_embeddings": 32},
         },
     ),
-    "Mistral": Family("MistralConfig", window={"sliding_window": 8}, ropes={"yarn": rope(**YARN)}),
+    "Mistral": Family(
+        "MistralConfig",
+        {"head_dim": 32},
+        window={"sliding_window": 8},
+        ropes={"yarn": rope(**YARN)},
+    ),
     "Qwen 2, 2.5": Family(
         "Qwen2Config",
+        {"num_attention_heads": 2, "num_key_value_heads": 1},
         window={"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
         ropes={"yarn": rope(**YARN)},
     ),

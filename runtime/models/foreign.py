@@ -110,7 +110,7 @@ class ForeignModel:
         one = torch.zeros(1, dtype=torch.int64, device=self.device)
         try:
             self._run(one, one, one, probe)
-        except TypeError as error:
+        except (TypeError, AttributeError, ValueError) as error:
             raise ModelLoadError(f"{kind} cannot be run as a plain decoder: {error}") from error
         requests = [probe.requests[layer] for layer in sorted(probe.requests)]
         if sorted(probe.requests) != list(range(config.num_hidden_layers)):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -39,6 +40,9 @@ class _Layer(ctypes.Structure):
     _fields_ = (
         ("attention_norm", ctypes.c_void_p),
         ("qkv", _Matrix),
+        ("q_norm", ctypes.c_void_p),
+        ("k_norm", ctypes.c_void_p),
+        ("window", ctypes.c_int64),
         ("out", _Matrix),
         ("mlp_norm", ctypes.c_void_p),
         ("gate_up", _Matrix),
@@ -54,6 +58,7 @@ class _Model(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("head_dim", "intermediate", "vocab", "pool_is_bf16")),
         ("eps", ctypes.c_float),
         ("scale", ctypes.c_float),
+        ("magnitude", ctypes.c_float),
         ("frequencies", ctypes.c_void_p),
         ("norm", ctypes.c_void_p),
         ("embedding", ctypes.c_void_p),
@@ -72,20 +77,28 @@ class _Pass(ctypes.Structure):
 
 
 def is_supported(spec: DecoderSpec, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether the kernel computes such a model: Llama's parts, f32 or bf16, on a CPU."""
-    first = spec.layers[0]
+    """Whether the kernel computes such a model, in f32 or bf16 on a CPU.
+
+    Layers are Llama's, alike but for their windows; queries and keys may have norms of heads.
+    """
+    first = _without_window(spec.layers[0])
     return (
         device.type == "cpu"
         and dtype in (torch.float32, torch.bfloat16)
-        and all(layer == first for layer in spec.layers)
+        and all(_without_window(layer) == first for layer in spec.layers)
         and _is_plain(first)
         and (spec.hidden % 16, spec.norm) == (0, first.norm)
         and (spec.embedding_scale, spec.learned_positions, spec.logit_softcap) == (1.0, None, None)
     )
 
 
+def _without_window(layer: LayerSpec) -> LayerSpec:
+    attention = layer.attention
+    return replace(layer, attention=replace(attention, rule=replace(attention.rule, window=None)))
+
+
 def _is_plain(layer: LayerSpec) -> bool:
-    """Whether the kernel has a layer's parts, and its widths are whole registers (16 f32)."""
+    """Whether the kernel has the parts of a layer without window, in whole registers (16 f32)."""
     attention, mlp = layer.attention, layer.mlp
     half = attention.head_dim // 2
     rope = attention.rope
@@ -97,12 +110,13 @@ def _is_plain(layer: LayerSpec) -> bool:
         rope=rope,
         bias=attention.bias,
         out_bias=attention.out_bias,
+        qk_norm=layer.norm if attention.qk_norm else None,
     )
     return (
         attention == usual
         and half % 16 == 0
         and rope is not None
-        and (rope.partial, rope.magnitude, rope.neighbours) == (1.0, 1.0, False)
+        and (rope.partial, rope.neighbours) == (1.0, False)
         and isinstance(mlp, MLP)
         and mlp == MLP(intermediate=mlp.intermediate, bias=mlp.bias)
         and mlp.intermediate % 16 == 0
@@ -150,6 +164,7 @@ class NativeDecoder:
             pool_is_bf16=decoder.dtype == torch.bfloat16,
             eps=spec.norm.eps,
             scale=attention.rule.scale,
+            magnitude=decoder.ropes[0].magnitude,
             frequencies=self._floats(decoder.frequencies[0]),
             norm=self._floats(decoder.norm.weight),
             embedding=None if separate is None else self._address(separate),
@@ -207,10 +222,16 @@ class NativeDecoder:
         assert isinstance(mlp, Dense), "is_supported said so"
         assert layer.attention_norm is not None, "is_supported said so"
         assert layer.mlp_norm is not None, "is_supported said so"
+        norms: list[int | None] = [None, None]
+        if attention.qk_norms is not None:
+            norms = [self._floats(norm.weight) for norm in attention.qk_norms]
         bias = mlp.gate_up.bias
         return _Layer(
             attention_norm=self._floats(layer.attention_norm.weight),
             qkv=self._linear(attention.qkv),
+            q_norm=norms[0],
+            k_norm=norms[1],
+            window=attention.spec.rule.window or 0,
             out=self._linear(attention.out),
             mlp_norm=self._floats(layer.mlp_norm.weight),
             gate_up=self._matrix(

@@ -74,15 +74,17 @@ static void average(const float* weights, int64_t capacity, const float* norms, 
   }
 }
 
-// Attends for `count` <= BLOCK queries of one KV head, each over its own number of positions.
+// Attends for `count` <= BLOCK queries of one KV head, each over its own positions: from
+// begins[q] to lengths[q].
 template <class KV, int Q = BLOCK>
-static void attend(int count, const float* const* queries, const int64_t* lengths, const KV* keys,
-                   const KV* values, int64_t slot_stride, const int32_t* slots, int64_t head_dim,
-                   float scale, std::vector<float>& scratch, float* const* out) {
+static void attend(int count, const float* const* queries, const int64_t* begins,
+                   const int64_t* lengths, const KV* keys, const KV* values, int64_t slot_stride,
+                   const int32_t* slots, int64_t head_dim, float scale,
+                   std::vector<float>& scratch, float* const* out) {
   if constexpr (Q > 0) {
     if (count < Q)
-      return attend<KV, Q - 1>(count, queries, lengths, keys, values, slot_stride, slots, head_dim,
-                               scale, scratch, out);
+      return attend<KV, Q - 1>(count, queries, begins, lengths, keys, values, slot_stride, slots,
+                               head_dim, scale, scratch, out);
     const int64_t longest = *std::max_element(lengths, lengths + Q);
     const int64_t capacity = longest + LANES;
     if (scratch.size() < size_t(Q * capacity)) scratch.resize(Q * capacity * 2);
@@ -90,8 +92,10 @@ static void attend(int count, const float* const* queries, const int64_t* length
     score<Q>(queries, keys, slot_stride, slots, longest, head_dim, scale, scores, capacity);
     float norms[Q];
     for (int q = 0; q < Q; ++q) {
-      norms[q] = soften(scores + q * capacity, lengths[q]);
-      std::fill(scores + q * capacity + lengths[q], scores + q * capacity + longest, 0.0f);
+      float* own = scores + q * capacity;
+      norms[q] = soften(own + begins[q], lengths[q] - begins[q]);
+      std::fill(own, own + begins[q], 0.0f);
+      std::fill(own + lengths[q], own + longest, 0.0f);
     }
     average<Q>(scores, capacity, norms, values, slot_stride, slots, longest, head_dim, out);
   }

@@ -1,4 +1,5 @@
-// A pass of a dense pre-norm decoder (rotary, grouped-query attention, gated SiLU MLP) on a CPU.
+// A pass of a dense pre-norm decoder (rotary, grouped-query attention with or without windows and
+// norms of queries and keys, gated SiLU MLP) on a CPU.
 //
 // One call runs all layers. At a single token a layer's matrices take some 20 µs, less than the
 // dispatch of the dozen tensor operations that it consists of. Arithmetic is f32; weights are f32
@@ -16,6 +17,9 @@
 struct Layer {
   const float* attention_norm;  // [hidden]
   Matrix qkv;
+  const float* q_norm;  // [head_dim], of every head of the queries before it is turned; or null
+  const float* k_norm;  // the same of the keys
+  int64_t window;       // positions that a query sees, its own included; 0: all
   Matrix out;
   const float* mlp_norm;  // [hidden]
   Matrix gate_up;         // the panels of gate and up take turns: even ones gate, odd ones up
@@ -28,6 +32,7 @@ struct Model {
   int64_t layers, hidden, heads, kv_heads, head_dim, intermediate, vocab;
   int64_t pool_is_bf16;
   float eps, scale;
+  float magnitude;           // of turned queries and keys
   const float* frequencies;  // [head_dim / 2] radians a position
   const float* norm;         // [hidden]
   const void* embedding;     // [vocab, hidden], or null: the head's panels
@@ -167,7 +172,7 @@ void attend_item(const Work& w, const Layer& layer, const Item& item, KV*) {
   const KV* values = static_cast<const KV*>(layer.values) + item.kv_head * m.head_dim;
   const float* queries[BLOCK];
   float* out[BLOCK];
-  int64_t lengths[BLOCK];
+  int64_t begins[BLOCK], lengths[BLOCK];
   int filled = 0;
   for (int64_t i = 0; i < item.count * group; ++i) {
     const int64_t token = item.token + i / group;
@@ -175,9 +180,15 @@ void attend_item(const Work& w, const Layer& layer, const Item& item, KV*) {
     queries[filled] = w.qkv + token * stride + head * m.head_dim;
     out[filled] = w.attended + (token * m.heads + head) * m.head_dim;
     lengths[filled] = item.kv_len + i / group;
+    begins[filled] = layer.window ? std::max<int64_t>(0, lengths[filled] - layer.window) : 0;
     if (++filled < BLOCK && i + 1 < item.count * group) continue;
-    attend<KV>(filled, queries, lengths, keys, values, m.kv_heads * m.head_dim,
-               item.slots, m.head_dim, m.scale, scratch, out);
+    const int64_t first = begins[0];  // queries come in the order of their positions
+    for (int q = 0; q < filled; ++q) {
+      begins[q] -= first;
+      lengths[q] -= first;
+    }
+    attend<KV>(filled, queries, begins, lengths, keys, values, m.kv_heads * m.head_dim,
+               item.slots + first, m.head_dim, m.scale, scratch, out);
     filled = 0;
   }
 }
@@ -191,7 +202,7 @@ void normalise_rows(Member& team, const Work& w, const float* weight, int64_t ro
   });
 }
 
-// Queries and keys turned to their positions; keys and values written to their slots.
+// Queries and keys normalised and turned to their positions; keys and values written to their slots.
 void rotate_and_write(Member& team, const Work& w, const Layer& layer) {
   const Model& m = w.m;
   const int64_t q_width = m.heads * m.head_dim, half = m.head_dim / 2;
@@ -200,8 +211,12 @@ void rotate_and_write(Member& team, const Work& w, const Layer& layer) {
   team.each(pieces, [&](int64_t piece) {
     for (int64_t t = w.p.tokens * piece / pieces; t < w.p.tokens * (piece + 1) / pieces; ++t) {
       float* row = w.qkv + t * stride;
-      for (int64_t head = 0; head < m.heads + m.kv_heads; ++head)
-        rotate(row + head * m.head_dim, w.cosines + t * half, w.sines + t * half, half);
+      for (int64_t head = 0; head < m.heads + m.kv_heads; ++head) {
+        float* own = row + head * m.head_dim;
+        const float* norm = head < m.heads ? layer.q_norm : layer.k_norm;
+        if (norm) normalise(own, norm, m.eps, m.head_dim, own);
+        rotate(own, w.cosines + t * half, w.sines + t * half, half);
+      }
       if (m.pool_is_bf16)
         write(m, layer, row + q_width, w.new_slots[t], static_cast<bf16*>(nullptr));
       else
@@ -252,8 +267,8 @@ void embed_rows(Member& team, const Work& w) {
       embed(w.m, w.p.token_ids[t], w.hidden + t * w.m.hidden);
       for (int64_t d = 0; d < half; ++d) {
         const float angle = float(w.p.positions[t]) * w.m.frequencies[d];
-        w.cosines[t * half + d] = std::cos(angle);
-        w.sines[t * half + d] = std::sin(angle);
+        w.cosines[t * half + d] = std::cos(angle) * w.m.magnitude;
+        w.sines[t * half + d] = std::sin(angle) * w.m.magnitude;
       }
     }
   });

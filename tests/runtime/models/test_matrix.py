@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import transformers
+
+from radixlm.runtime.attention.plain import PlainAttention
 
 SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "models.py"
 TOLERANCE = 2e-4  # of logits in f32
@@ -27,7 +30,7 @@ def script() -> ModuleType:
 MATRIX = script()
 
 
-COMPILED: list[str] = []  # families that the CPU kernels compute
+COMPILED = ("Mistral", "Qwen 2, 2.5", "Qwen 3")  # families that the CPU kernels compute
 
 
 @pytest.mark.slow
@@ -36,8 +39,16 @@ COMPILED: list[str] = []  # families that the CPU kernels compute
     [(name, "torch") for name in MATRIX.FAMILIES] + [(name, "compiled") for name in COMPILED],
 )
 def test_a_family_agrees_with_transformers_in_every_way_through_it(
-    family: str, kernels: str
+    family: str, kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if kernels == "compiled":
+        if shutil.which("g++") is None:
+            pytest.skip("g++ is not installed")
+
+        def unexpected(*_: object) -> None:
+            raise AssertionError("the compiled pass has its own attention")
+
+        monkeypatch.setattr(PlainAttention, "plan", unexpected)
     transformers.utils.logging.disable_progress_bar()
     found = MATRIX.measure(family, disable_cpu_kernels=kernels == "torch")
     differences = {way: getattr(found, way) for way in MATRIX.WAYS} | found.ropes

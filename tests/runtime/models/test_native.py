@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from radixlm.runtime.engine.inputs import Inputs, Row
 from radixlm.runtime.engine.memory import make_pool
 from radixlm.runtime.kernels import build
 from radixlm.runtime.models.decoder import Decoder
+from radixlm.runtime.models.llama import windowed
 from radixlm.runtime.models.native import NativeDecoder, is_supported
 from radixlm.runtime.models.rope import Rope
 from radixlm.runtime.models.spec import MLP, AttentionSpec, DecoderSpec, LayerSpec, Norm
@@ -26,26 +28,35 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is 
 
 
 def make_spec(
-    *, kv_heads: int = 2, head_dim: int = 32, tied: bool = False, bias: bool = False
+    *,
+    kv_heads: int = 2,
+    head_dim: int = 32,
+    tied: bool = False,
+    bias: bool = False,
+    qk_norm: bool = False,
+    windows: tuple[int | None, int | None] = (None, None),
+    rope: Rope = Rope(),  # noqa: B008
 ) -> DecoderSpec:
+    norm = Norm(eps=1e-5)
     layer = LayerSpec(
         attention=AttentionSpec(
             heads=4,
             kv_heads=kv_heads,
             head_dim=head_dim,
             rule=Rule(scale=head_dim**-0.5),
-            rope=Rope(),
+            rope=rope,
             bias=bias,
             out_bias=bias,
+            qk_norm=norm if qk_norm else None,
         ),
         mlp=MLP(intermediate=80, bias=bias),
-        norm=Norm(eps=1e-5),
+        norm=norm,
     )
     return DecoderSpec(
         vocab_size=101,
         hidden=64,
         max_positions=512,
-        layers=(layer, layer),
+        layers=windowed((layer, layer), windows),
         norm=layer.norm,
         tied_embeddings=tied,
     )
@@ -120,8 +131,12 @@ def passes() -> list[list[Row]]:
         make_spec(kv_heads=1, tied=True),
         make_spec(head_dim=96),
         make_spec(bias=True),
+        make_spec(qk_norm=True),
+        make_spec(windows=(13, None)),
+        make_spec(windows=(1, 64), qk_norm=True),
+        make_spec(rope=Rope(magnitude=1.3)),
     ],
-    ids=["grouped", "multi_head", "one_kv_head_tied", "wide_heads", "biases"],
+    ids=lambda spec: f"{spec.kv_heads}x{spec.key_dim}",
 )
 def test_logits_are_those_of_the_decoder_in_torch(spec: DecoderSpec) -> None:
     pair = Pair(spec)
@@ -166,8 +181,11 @@ def test_a_bfloat16_model_is_as_near_to_torch_as_bfloat16_is() -> None:
 
 
 @needs_compiler
-def test_a_row_has_the_same_bits_alone_and_in_any_batch() -> None:
-    pair = Pair(make_spec())
+@pytest.mark.parametrize("windows", [(None, None), (13, None)])
+def test_a_row_has_the_same_bits_alone_and_in_any_batch(
+    windows: tuple[int | None, int | None],
+) -> None:
+    pair = Pair(make_spec(windows=windows))
     prompts = [list(range(3, 3 + n)) for n in (40, 1, 17, 5, 64, 9, 2)]
     rows = [row(tokens, base=80 * i) for i, tokens in enumerate(prompts)]
     together = pair.native(*rows)
@@ -176,8 +194,11 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch() -> None:
 
 
 @needs_compiler
-def test_a_prompt_has_the_same_bits_however_it_is_cut() -> None:
-    pair = Pair(make_spec())
+@pytest.mark.parametrize("windows", [(None, None), (13, None)])
+def test_a_prompt_has_the_same_bits_however_it_is_cut(
+    windows: tuple[int | None, int | None],
+) -> None:
+    pair = Pair(make_spec(windows=windows))
     tokens = [(7 * i) % 101 for i in range(150)]
     whole = pair.native(row(tokens))
     at = 0
@@ -199,7 +220,12 @@ def test_many_passes_at_once_in_several_decoders_do_not_disturb_each_other() -> 
 
 def test_what_the_kernel_cannot_hold_is_left_to_torch() -> None:
     assert is_supported(make_spec(), torch.float32, CPU)
+    assert is_supported(make_spec(qk_norm=True, windows=(5, None)), torch.bfloat16, CPU)
     assert not is_supported(make_spec(head_dim=24), torch.float32, CPU)
+    assert not is_supported(make_spec(rope=Rope(partial=0.5)), torch.float32, CPU)
+    layer = replace(make_spec().layers[0], norms="after")
+    assert not is_supported(replace(make_spec(), layers=(layer,)), torch.float32, CPU)
+    assert not is_supported(replace(make_spec(), logit_softcap=3.0), torch.float32, CPU)
     assert not is_supported(make_spec(), torch.float16, CPU)
     assert not is_supported(make_spec(), torch.float32, torch.device("cuda"))
 
