@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..ir.roles import PLAIN, RoleFormat
 from .config import ModelConfig
 from .errors import InvalidRequestError, ModelLoadError
+from .gguf.file import GGUFFile
 from .template import TemplateFailure, renderer
 
 if TYPE_CHECKING:
@@ -312,8 +314,14 @@ def load_tokenizer(config: ModelConfig) -> Tokenizer:
     """
     path = config.tokenizer_path or config.model_path
     try:
+        if path.endswith(".gguf"):
+            with _importing:
+                from .gguf.vocabulary import read_tokenizer
+            return Tokenizer(read_tokenizer(GGUFFile.read(Path(path))), path)
         with _importing:
             from transformers import AutoTokenizer
         return Tokenizer(AutoTokenizer.from_pretrained(path, local_files_only=True), path)
+    except ModelLoadError:
+        raise
     except Exception as error:
         raise ModelLoadError(f"the tokenizer in {path!r} cannot be loaded: {error}") from error

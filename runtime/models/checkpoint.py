@@ -10,6 +10,8 @@ import torch
 
 from ..config import ModelConfig
 from ..errors import ModelLoadError
+from ..gguf.file import GGUFFile
+from . import gguf
 from .settings import Settings
 from .shards import Shards
 from .weights import Source, Target, load_weights
@@ -34,6 +36,11 @@ class Checkpoint:
             ModelLoadError: there is no such checkpoint, or its format is not the wanted one.
         """
         path = Path(config.model_path)
+        if path.is_file():
+            if config.load_format not in ("auto", "gguf"):
+                raise ModelLoadError(f"load_format is {config.load_format!r}, but {path} is a file")
+            file = GGUFFile.read(path)
+            return cls(gguf.read_settings(file), gguf.end_token_ids(file), gguf.GGUFTensors(file))
         if not path.is_dir():
             raise ModelLoadError(f"model_path {config.model_path!r} is no folder on this machine")
         if config.load_format == "gguf":

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 
 from ..attention import Attention, Rule
 from ..errors import ModelLoadError
+from .registry import ARCHITECTURES
 
 NAME = "radixlm"  # of our attention in transformers' registry
 # Ropes that transformers changes as a sequence grows, which keys in the pool cannot follow.
+MAX_REASON = 300  # characters of a message of theirs
 GROWING_ROPES = ("dynamic", "longrope")
 
 
@@ -226,8 +228,17 @@ def count_parameters(folder: Path) -> int:
             kinds: Any = transformers.AutoModelForCausalLM
             model = kinds.from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise ModelLoadError(f"transformers cannot load {folder}: {error}") from error
+        raise _cannot_load(folder, error) from error
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _cannot_load(folder: Path, error: Exception) -> ModelLoadError:
+    """Return the error with the first sentence of theirs, which goes on for a screen."""
+    reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+    return ModelLoadError(
+        f"transformers cannot load {folder}, whose architecture is none of our own "
+        f"({', '.join(sorted(ARCHITECTURES))}): {reason[:MAX_REASON]}"
+    )
 
 
 def load_foreign(folder: Path, dtype: torch.dtype, device: torch.device) -> ForeignModel:
@@ -259,7 +270,7 @@ def load_foreign(folder: Path, dtype: torch.dtype, device: torch.device) -> Fore
             f"attention interface ({error})"
         ) from error
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise ModelLoadError(f"transformers cannot load {folder}: {error}") from error
+        raise _cannot_load(folder, error) from error
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:

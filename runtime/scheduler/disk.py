@@ -102,17 +102,20 @@ class Disk:
 def model_digest(folder: Path) -> str:
     """Return what tells a checkpoint from others: config.json and a sample of the weights.
 
-    Whole files would take minutes to read. Of each are read the header, which has the names, shapes
-    and dtypes, and 64 blocks of 64 KiB spread evenly, so that other weights of the same shapes are
-    told apart wherever they differ by more than a few tensors.
+    A GGUF file is all of it. Whole files would take minutes to read. Of each are read the header,
+    which has the names, shapes and dtypes, and 64 blocks of 64 KiB spread evenly, so that other
+    weights of the same shapes are told apart wherever they differ by more than a few tensors.
     """
     digest = blake2b(digest_size=16)
-    digest.update((folder / "config.json").read_bytes())
-    for path in sorted(folder.glob("*.safetensors")):
+    files = [folder] if folder.is_file() else sorted(folder.glob("*.safetensors"))
+    if folder.is_dir():
+        digest.update((folder / "config.json").read_bytes())
+    for path in files:
         size = path.stat().st_size
         digest.update(f"\0{path.name} {size}\0".encode())
         with path.open("rb") as file:
-            digest.update(file.read(8 + int.from_bytes(file.read(8), "little")))
+            if path.suffix == ".safetensors":
+                digest.update(file.read(8 + int.from_bytes(file.read(8), "little")))
             step = max(SAMPLE_BYTES, (size - SAMPLE_BYTES) // (SAMPLES - 1))
             for start in range(0, size, step):
                 file.seek(start)
