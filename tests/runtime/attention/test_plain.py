@@ -14,15 +14,36 @@ from radixlm.runtime.errors import ModelLoadError
 HEAD_DIM, SLOTS, SCALE = 8, 900, 0.3
 
 
-def naive(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+RULES = {
+    "plain": Rule(scale=SCALE),
+    "window": Rule(scale=SCALE, window=4),
+    "window of one": Rule(scale=SCALE, window=1),
+    "soft cap": Rule(scale=SCALE, softcap=0.5),
+    "window and soft cap": Rule(scale=SCALE, window=66, softcap=0.5),
+}
+
+
+def naive(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    rule: Rule = RULES["plain"],
+    sinks: Tensor | None = None,
+) -> Tensor:
     """Attention of the last `len(queries)` positions, [n, heads, dim], over [length, kv, dim]."""
-    out = torch.empty_like(queries)
+    out = queries.new_empty(*queries.shape[:2], values.shape[2])
     cached, group = len(keys) - len(queries), queries.shape[1] // keys.shape[1]
     for row in range(len(queries)):
         end = cached + row + 1
         for head in range(queries.shape[1]):
-            k, v = keys[:end, head // group], values[:end, head // group]
-            out[row, head] = (SCALE * (k @ queries[row, head])).softmax(0) @ v
+            seen = slice(0 if rule.window is None else max(0, end - rule.window), end)
+            k, v = keys[seen, head // group], values[seen, head // group]
+            scores = rule.scale * (k @ queries[row, head])
+            if rule.softcap is not None:
+                scores = rule.softcap * (scores / rule.softcap).tanh()
+            if sinks is not None:
+                scores = torch.cat((scores, sinks[head : head + 1]))
+            out[row, head] = scores.softmax(0)[: len(v)] @ v
     return out
 
 
@@ -78,7 +99,8 @@ def test_plain_attention_agrees_with_the_definition(
         found = attention.attend(layer, queries).split_with_sizes([new for _, new in shape])
         wanted = queries.split_with_sizes([new for _, new in shape])
         for slots, ours, asked in zip(rows, found, wanted, strict=True):
-            theirs = naive(asked, pool.keys[layer][slots], pool.values[layer][slots])
+            keys, values = pool.keys[layer][slots], pool.values[layer][slots]
+            theirs = naive(asked, keys, values)
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -108,6 +130,31 @@ def test_branches_of_one_pass_see_the_stem_that_it_writes_and_not_each_other() -
             at = torch.from_numpy(array).long()
             theirs = naive(ask, pool.keys[0][at], pool.values[0][at])
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("has_sinks", [False, True])
+@pytest.mark.parametrize("name", RULES)
+def test_windows_soft_caps_and_sinks_are_those_of_the_definition(
+    name: str, has_sinks: bool
+) -> None:
+    torch.manual_seed(0)
+    pool = KVPool(2, SLOTS, 2, HEAD_DIM, torch.float32, "cpu", value_dim=5)
+    for tensor in (*pool.keys, *pool.values):
+        tensor.normal_()
+    rules = [RULES[name], RULES["plain"]]  # layers with rules of their own in one pass
+    attention = make_attention("plain", pool, rules)
+    sinks = torch.randn(4) if has_sinks else None
+    for shape in PASSES.values():
+        layout, rows = layout_of(shape, np.random.default_rng(0))
+        attention.plan(layout)
+        news = [new for _, new in shape]
+        for layer, rule in enumerate(rules):
+            queries = torch.randn(sum(news), 4, HEAD_DIM)
+            found = attention.attend(layer, queries, sinks).split_with_sizes(news)
+            for slots, ours, asked in zip(rows, found, queries.split_with_sizes(news), strict=True):
+                keys, values = pool.keys[layer][slots], pool.values[layer][slots]
+                theirs = naive(asked, keys, values, rule, sinks)
+                torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_a_write_leaves_all_other_slots_alone() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 import transformers
 
 from radixlm.runtime.attention.plain import PlainAttention
@@ -36,7 +37,11 @@ COMPILED = ("Mistral", "Qwen 2, 2.5", "Qwen 3")  # families that the CPU kernels
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "kernels"),
-    [(name, "torch") for name in MATRIX.FAMILIES] + [(name, "compiled") for name in COMPILED],
+    [
+        *[(name, "torch") for name in MATRIX.FAMILIES],
+        *[(name, "compiled") for name in COMPILED],
+        *[pytest.param(name, "cuda", marks=pytest.mark.gpu) for name in MATRIX.FAMILIES],
+    ],
 )
 def test_a_family_agrees_with_transformers_in_every_way_through_it(
     family: str, kernels: str, monkeypatch: pytest.MonkeyPatch
@@ -50,7 +55,10 @@ def test_a_family_agrees_with_transformers_in_every_way_through_it(
 
         monkeypatch.setattr(PlainAttention, "plan", unexpected)
     transformers.utils.logging.disable_progress_bar()
-    found = MATRIX.measure(family, disable_cpu_kernels=kernels == "torch")
+    if kernels == "cuda" and not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    device = "cuda" if kernels == "cuda" else "cpu"
+    found = MATRIX.measure(family, device=device, disable_cpu_kernels=kernels == "torch")
     differences = {way: getattr(found, way) for way in MATRIX.WAYS} | found.ropes
     if found.window is not None:
         differences["window"] = found.window

@@ -76,3 +76,32 @@ def test_llama3_keeps_short_waves_and_stretches_long_ones() -> None:
     assert ratio[0] == 1
     assert ratio[-1] == 8
     assert bool((ratio.diff() >= -1e-5).all())
+
+
+def test_longrope_has_the_short_factors_where_all_sequences_fit_the_trained_context() -> None:
+    scaling = {
+        "rope_type": "longrope",
+        "short_factor": [1.0, 2.0],
+        "long_factor": [4.0, 8.0],
+        "original_max_position_embeddings": 1024,
+    }
+    rope = read(rope_scaling=scaling)
+    plain = Rope().frequencies(4, 1024)
+    assert (plain / rope.frequencies(4, 1024)).tolist() == [1, 2]
+    assert (plain / rope.frequencies(4, 1025)).tolist() == [4, 8]
+    assert rope.magnitude == pytest.approx(math.sqrt(1 + math.log(8) / math.log(1024)))
+    with pytest.raises(ModelLoadError, match="LongRoPE has 2 factors for 4 pairs"):
+        rope.frequencies(8, 1024)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "reach"),
+    [
+        ({"rope_type": "dynamic", "factor": 2.0}, 16384),
+        ({"rope_type": "linear", "factor": 2.0}, 8192),
+        ({"rope_type": "yarn", "factor": 4.0}, 32768),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}, 8192),
+    ],
+)
+def test_how_far_a_scaled_rope_reaches(scaling: dict[str, Any], reach: int) -> None:
+    assert read(rope_scaling=scaling).reach(8192) == reach
