@@ -18,7 +18,7 @@ import torch
 
 from radixlm.constrained.compiler import GrammarCompiler
 from radixlm.runtime.config import CacheConfig, EngineConfig
-from radixlm.runtime.engine.inputs import Inputs
+from radixlm.runtime.engine.inputs import Inputs, Staging
 from radixlm.runtime.engine.runner import Runner
 from radixlm.runtime.engine.sampler import Sampler
 from radixlm.runtime.ipc import SchedulerEnd
@@ -45,14 +45,16 @@ class NoModel:
     """Answers every pass with the same logits."""
 
     vocab_size, context_length, num_slots, host_pool = VOCAB, 4096, 1 << 18, None
+    is_asynchronous = False
 
     def __init__(self) -> None:
         self.sampler = TimedSampler(cpu_kernels=True)
         self.device = torch.device("cpu")
+        self._staging = Staging(self.device)
         self._logits = torch.randn(1 << 10, VOCAB)
 
-    def forward(self, rows: Any, decodes: Any = None) -> torch.Tensor:
-        Inputs.build(rows, self.device, decodes)
+    def forward(self, rows: Any, decodes: Any = None, drawn: Any = None) -> torch.Tensor:
+        Inputs.build(rows, self._staging, decodes)
         wanted = sum(len(row.tokens) - row.logits_from for row in rows)
         return self._logits[: wanted + (len(decodes.tokens) if decodes else 0)]
 

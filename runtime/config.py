@@ -56,6 +56,7 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_input_tokens: AtLeast1 | None = None  # None: the context length less one
     request_timeout_s: MoreThan0 | None = None  # for requests that name no `timeout_s`
     disable_forced_runs: bool = False  # what a grammar forces is sampled token by token
+    disable_overlap_schedule: bool = False  # as on a CPU: a pass is read before the next starts
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,8 +31,10 @@ class Layout:
         ragged = self.slots()
         new = [slots[len(slots) - n :] for slots, n in zip(ragged, self.query_lens, strict=True)]
         total = int(self.kv_lens.sum())
-        packed = np.concatenate([*ragged, *new], dtype=np.int64)
-        on_device = torch.from_numpy(packed).to(device, non_blocking=True)
+        packed = torch.from_numpy(np.concatenate([*ragged, *new], dtype=np.int64))
+        if device.type == "cuda":  # from pageable memory the copy would wait for the device
+            packed = packed.pin_memory()
+        on_device = packed.to(device, non_blocking=True)
         return on_device[:total], on_device[total:]
 
 

@@ -20,7 +20,7 @@ Slots = NDArray[np.int32]
 class Row:
     """One sequence's part of a pass."""
 
-    tokens: NDArray[np.int32]  # [n] the new tokens, at least one
+    tokens: NDArray[np.int32]  # [n] the new tokens, at least one; `unread(i)` where not known yet
     start: int  # tokens whose KV is in the pool already = position of tokens[0]
     slots: Slots  # [start + n] pool slots of every position, the new ones included
     logits_from: int  # logits are wanted after the new tokens logits_from..n-1 (n: after none)
@@ -30,7 +30,7 @@ class Row:
 class Decodes:
     """Sequences of which one token each goes through the model, and logits are wanted after it."""
 
-    tokens: NDArray[np.int64]  # [D]
+    tokens: NDArray[np.int64]  # [D] `unread(i)` where not known yet
     lengths: NDArray[np.int64]  # [D] positions of each sequence, the new one included
     addresses: NDArray[np.uint64]  # [D] where the slots of each lie, [length] i32
     slots: Callable[[], list[Slots]]  # the same as arrays
@@ -40,6 +40,42 @@ class Decodes:
         """No sequence."""
         nothing = np.empty(0, np.int64)
         return cls(nothing, nothing, np.empty(0, np.uint64), list)
+
+
+def unread(index: int) -> int:
+    """Stand for the `index`-th token that the pass before has drawn, before the host has read it.
+
+    Its own inverse.
+    """
+    return -1 - index
+
+
+class Staging:
+    """Where the integers of a pass go to the device: buffers that stay, and never a wait.
+
+    Two pinned ones on the host take turns, because the copy from one may still be under way while
+    the next pass is laid out, and never the one before that: its tokens have been read. On a CPU
+    there is nothing to do.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._host: list[Tensor] = []
+        self._there = torch.empty(0, dtype=torch.int64, device=device)
+
+    def upload(self, parts: Sequence[NDArray[Any]]) -> Tensor:
+        """Return the arrays end to end, i64 on the device, good until the next pass's."""
+        if self.device.type == "cpu":
+            return torch.from_numpy(np.concatenate(parts, dtype=np.int64))
+        total = sum(map(len, parts))
+        if total > len(self._there):
+            room = 1 << max(total - 1, 1023).bit_length()
+            self._host = [torch.empty(room, dtype=torch.int64, pin_memory=True) for _ in range(2)]
+            self._there = torch.empty(room, dtype=torch.int64, device=self.device)
+        self._host.reverse()
+        np.concatenate(parts, out=self._host[0].numpy()[:total], dtype=None, casting="same_kind")
+        self._there[:total].copy_(self._host[0][:total], non_blocking=True)
+        return self._there[:total]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +92,20 @@ class Inputs:
 
     @classmethod
     def build(
-        cls, rows: Sequence[Row], device: torch.device, decodes: Decodes | None = None
+        cls,
+        rows: Sequence[Row],
+        staging: Staging,
+        decodes: Decodes | None = None,
+        drawn: Tensor | None = None,
     ) -> Inputs:
-        """Lay the decodes and then the rows out one after another, in their order."""
+        """Lay the decodes and then the rows out one after another, in their order.
+
+        Args:
+            rows: prompts, and sequences that are handled one by one.
+            staging: of the device.
+            decodes: the other sequences.
+            drawn: [any] i64 on the device, the tokens that `unread` stands for.
+        """
         for row in rows:
             assert len(row.slots) == row.start + len(row.tokens), "a slot for every position"
             assert 0 <= row.logits_from <= len(row.tokens) > 0, "at least one token, all logits its"
@@ -80,11 +127,13 @@ class Inputs:
         ]
         for begin, row in zip(begins, rows, strict=True):
             parts[2].append(np.arange(begin + row.logits_from, begin + len(row.tokens)))
-        packed = np.concatenate([array for part in parts for array in part], dtype=np.int64)
         sizes = [sum(map(len, part)) for part in parts]
-        tokens, positions, wanted = (
-            torch.from_numpy(packed).to(device, non_blocking=True).split_with_sizes(sizes)
-        )
+        packed = staging.upload([array for part in parts for array in part])
+        tokens, positions, wanted = packed.split_with_sizes(sizes)
+        if drawn is not None and any((array < 0).any() for array in parts[0]):
+            # A row whose draw failed has -1 there; it is computed once more, for nobody.
+            known = drawn.clamp(min=0).index_select(0, (-1 - tokens).clamp_(min=0))
+            tokens = torch.where(tokens < 0, known, tokens)
         layout = Layout(
             query_lens,
             kv_lens,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,34 +31,55 @@ class Logprobs:
     ids: list[TopLogprobs]  # [positions] of the ids asked for, in their order
 
 
-def logprobs(logits: Tensor, token_ids: Tokens, top: int = 0, ids: Sequence[int] = ()) -> Logprobs:
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The same on the device; what is no longer than 0 was not asked for."""
+
+    chosen: Tensor  # [positions] f32
+    best: Tensor  # [positions, top] f32
+    best_ids: Tensor  # [positions, top] i64
+    asked: Tensor  # [positions, ids] f32
+    ids: Sequence[int]
+
+    def read(self) -> Logprobs:
+        """Wait for the device and return lists."""
+        return Logprobs(
+            chosen=self.chosen.tolist(),
+            top=_pairs(self.best.tolist(), self.best_ids.tolist()) if self.best.numel() else [],
+            ids=_pairs(self.asked.tolist(), [list(self.ids)] * len(self.chosen))
+            if self.ids
+            else [],
+        )
+
+
+def logprobs(
+    logits: Tensor,
+    token_ids: Tensor | NDArray[Any] | Sequence[int],
+    top: int = 0,
+    ids: Sequence[int] = (),
+) -> Scores:
     """Return log-probabilities under the model's own distribution, log_softmax(logits).
 
     Neither temperature nor penalties nor masks count, as in SGLang.
 
     Args:
         logits: [positions, vocab] f32.
-        token_ids: [positions] the token that follows each position.
+        token_ids: [positions] the token that follows each position; what is negative counts as 0.
         top: how many alternatives to report at each.
         ids: further tokens to report at each.
     """
     # Not logsumexp: on a CPU it wakes torch's threads for two rows, which was seen to take 8 ms.
     scores = logits.log_softmax(-1)
-    following = torch.as_tensor(np.asarray(token_ids, dtype=np.int64), device=logits.device)
-    chosen = scores.gather(-1, following[:, None])
+    if not isinstance(token_ids, Tensor):
+        token_ids = torch.from_numpy(np.asarray(token_ids, dtype=np.int64))
+    following = token_ids.to(logits.device, non_blocking=True).clamp(min=0)
+    chosen = scores.gather(-1, following[:, None])[:, 0]
     best, best_ids = scores.topk(min(top, scores.shape[-1]), -1)
-    asked = scores[:, list(ids)]
-    return Logprobs(
-        chosen=chosen[:, 0].tolist(),
-        top=_pairs(best.tolist(), best_ids.tolist()) if top else [],
-        ids=_pairs(asked.tolist(), [list(ids)] * len(logits)) if ids else [],
-    )
+    return Scores(chosen, best, best_ids, asked=scores[:, list(ids)], ids=ids)
 
 
-def logprobs_of(
-    logits: Tensor, rows: NDArray[np.intp], token_ids: NDArray[np.int32]
-) -> NDArray[np.float32]:
-    """Return [n] the log-probability (nats) of each token after its row, as `logprobs` has it.
+def logprobs_of(logits: Tensor, rows: NDArray[np.intp], token_ids: NDArray[np.int32]) -> Tensor:
+    """Return [n] f32 the log-probability (nats) of each token after its row, as `logprobs` has it.
 
     Args:
         logits: [positions, vocab] f32.
@@ -66,7 +88,7 @@ def logprobs_of(
     """
     scores = logits.log_softmax(-1)
     places = [torch.from_numpy(x.astype(np.int64)).to(logits.device) for x in (rows, token_ids)]
-    return np.asarray(scores[places[0], places[1]].cpu().numpy())
+    return scores[places[0], places[1]]
 
 
 def _pairs(values: list[list[float]], tokens: list[list[int]]) -> list[TopLogprobs]:

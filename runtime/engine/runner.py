@@ -25,7 +25,8 @@ from ..models.registry import find_family, is_known
 from ..models.settings import Settings
 from ..models.shards import Shards
 from ..models.spec import DecoderSpec, Shape
-from .inputs import Decodes, Inputs, Row
+from .drawn import Drawn
+from .inputs import Decodes, Inputs, Row, Staging
 from .memory import make_pool, pool_slots, slot_bytes
 from .passes import Compute, PlainDecoder
 from .sampler import Sampler
@@ -91,6 +92,12 @@ class Runner:
         self.host_pool = host_pool
         self.sampler = Sampler(cpu_kernels=cpu_kernels and model.device.type == "cpu")
         self._compute = compute
+        self._staging = Staging(model.device)
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether `forward` and the sampler return before the device has done what they ask for."""
+        return self.device.type == "cuda"
 
     @classmethod
     def load(cls, config: ModelConfig, cache: CacheConfig) -> Runner:
@@ -124,14 +131,22 @@ class Runner:
         )
 
     @torch.inference_mode()
-    def forward(self, rows: Sequence[Row], decodes: Decodes | None = None) -> Tensor:
+    def forward(
+        self, rows: Sequence[Row], decodes: Decodes | None = None, drawn: Drawn | None = None
+    ) -> Tensor:
         """Run one pass and write its keys and values into the pool.
+
+        Args:
+            rows: prompts, and sequences that are handled one by one.
+            decodes: the other sequences.
+            drawn: the pass before's tokens, if some inputs are `unread` ones of it.
 
         Returns:
             [W, vocab] f32: the logits of the decodes, one each, then those of every row's wanted
             positions, row after row.
         """
-        inputs = Inputs.build(rows, self.device, decodes)
+        tokens = None if drawn is None else drawn.tokens
+        inputs = Inputs.build(rows, self._staging, decodes, tokens)
         return self._compute(inputs.tokens, inputs.positions, inputs.wanted, inputs.layout)
 
     @torch.inference_mode()

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ...constrained.bitmask import apply_bitmask
 from ..kernels.build import KernelError
-from ..messages import TopLogprobs
 from ..request import SamplingParams
 from . import logits as arithmetic
 from .logits import Tokens
@@ -73,22 +72,13 @@ class Drawing:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """The outcome for a batch."""
-
-    tokens: list[int]  # [B] `FAILED` where no token can be chosen
-    logprobs: list[float]  # [B] of the tokens, nats; NaN for a failed one; empty if not asked for
-    top_logprobs: list[TopLogprobs]  # [B] empty if not asked for
-
-
 class Sampler:
     """Samples for whole batches; it keeps no state between calls. For one thread at a time.
 
     In this order: logit bias; repetition, presence and frequency penalties; forbidden ids; the
     grammar's mask. Then the likeliest token for greedy rows, and for the others temperature,
-    top-k, top-p, min-p and Gumbel noise. Log-probabilities are those of the raw model
-    distribution, before all of this, as in SGLang.
+    top-k, top-p, min-p and Gumbel noise. Tokens stay on the device of the logits, so that nobody
+    waits for it; filters alone do, once.
 
     Args:
         cpu_kernels: whether logits on a CPU are drawn from by the compiled kernel, if it can be
@@ -108,9 +98,7 @@ class Sampler:
         *,
         mask: Tensor | None = None,
         pairs: NDArray[np.int32] | None = None,
-        logprobs: bool = False,
-        top: int = 0,
-    ) -> Sampled:
+    ) -> Tensor:
         """Choose one token a row. A row whose logits are unusable fails alone.
 
         Args:
@@ -118,27 +106,18 @@ class Sampler:
             rows: [B].
             mask: [masks, ceil(vocab / 32)] i32 on any device, as `apply_bitmask` has it.
             pairs: [constrained, 2] a row beside its row of the mask; None: all, in order.
-            logprobs: whether the chosen tokens' log-probabilities are wanted.
-            top: how many of the likeliest tokens' log-probabilities are wanted.
 
-        Cost: one `max` where every row is greedy and nothing was edited. The device is waited for
-        once for the tokens, and once for filters.
+        Returns:
+            [B] i64 as `draw` has it. Cost: one `max` where every row is greedy and nothing was
+            edited.
         """
         edited = _edited(logits, rows)
         if mask is not None:
             edited = arithmetic.copy_of(logits) if edited is logits else edited
             _apply_mask(edited, mask, pairs)
-        chosen = self.draw(edited, Drawing.of(rows)).tolist()
-        if not (logprobs or top):
-            return Sampled(chosen, [], [])
-        scores = arithmetic.logprobs(logits, [max(token, 0) for token in chosen], top)
-        own = [
-            torch.nan if token == FAILED else score
-            for token, score in zip(chosen, scores.chosen, strict=True)
-        ]
-        return Sampled(chosen, own, scores.top)
+        return self.draw(edited, Drawing.of(rows))
 
-    def draw(self, logits: Tensor, drawing: Drawing) -> NDArray[np.int64]:
+    def draw(self, logits: Tensor, drawing: Drawing) -> Tensor:
         """Choose one token a row from logits that are final.
 
         Args:
@@ -146,25 +125,26 @@ class Sampler:
             drawing: [B].
 
         Returns:
-            [B] i64; `FAILED` where a row holds NaN or inf, or nothing that is allowed.
+            [B] i64 on the logits' device; `FAILED` where a row holds NaN or inf, or nothing that
+            is allowed.
         """
         if drawing.greedy.all():
             return _likeliest(logits)
         if self._native is not None and logits.device.type == "cpu":
-            return self._native(logits, drawing)
+            return torch.from_numpy(self._native(logits, drawing))
         if not drawing.greedy.any():
             return _drawn(logits, drawing)
-        tokens = np.empty(len(drawing.greedy), dtype=np.int64)
+        tokens = torch.empty(len(drawing.greedy), dtype=torch.int64, device=logits.device)
         for rows, choose in (
             (np.flatnonzero(drawing.greedy), lambda part, _: _likeliest(part)),
             (np.flatnonzero(~drawing.greedy), _drawn),
         ):
             index = torch.from_numpy(rows).to(logits.device)
-            tokens[rows] = choose(logits.index_select(0, index), drawing.take(rows))
+            tokens[index] = choose(logits.index_select(0, index), drawing.take(rows))
         return tokens
 
 
-def _likeliest(logits: Tensor) -> NDArray[np.int64]:
+def _likeliest(logits: Tensor) -> Tensor:
     """Return [rows] the likeliest tokens, `FAILED` where the logits are unusable.
 
     On a CPU by numpy, whose argmax uses the whole width of registers: 256 rows of 4,096 take it
@@ -174,12 +154,12 @@ def _likeliest(logits: Tensor) -> NDArray[np.int64]:
         array = logits.numpy()
         tokens = array.argmax(1)
         usable = np.isfinite(array[np.arange(len(array)), tokens])  # a NaN is the argmax
-        return np.where(usable, tokens, FAILED)
+        return torch.from_numpy(np.where(usable, tokens, FAILED))
     best, indices = logits.max(-1)  # NaN if any logit is, and -inf if none is left
-    return np.asarray(indices.masked_fill_(~best.isfinite(), FAILED).cpu().numpy())
+    return indices.masked_fill_(~best.isfinite(), FAILED)
 
 
-def _drawn(logits: Tensor, drawing: Drawing) -> NDArray[np.int64]:
+def _drawn(logits: Tensor, drawing: Drawing) -> Tensor:
     """Return [rows] a token sampled for each, `FAILED` where the logits are unusable."""
     device = logits.device
     scaled = logits / torch.from_numpy(drawing.temperature).to(device)[:, None]
@@ -194,8 +174,7 @@ def _drawn(logits: Tensor, drawing: Drawing) -> NDArray[np.int64]:
         scaled[index] = picked
     keys = arithmetic.noise_keys(drawing.seed, drawing.position)
     noise = arithmetic.gumbel_noise(keys, logits.shape[-1], device)
-    tokens = scaled.add_(noise).argmax(-1).masked_fill_(~best.isfinite(), FAILED)
-    return np.asarray(tokens.cpu().numpy())
+    return scaled.add_(noise).argmax(-1).masked_fill_(~best.isfinite(), FAILED)
 
 
 def _edited(logits: Tensor, rows: Sequence[SampleRow]) -> Tensor:

@@ -7,6 +7,10 @@ Jobs with a grammar, penalties, biases or log-probabilities stay with the schedu
 
 While a job is here its columns are the truth; `Job.count`, `computed` and `tokens` are brought up
 to date when it leaves, and its tokens every `RECENT` passes.
+
+A pass goes through three moments, and on a device that runs ahead of the host the second comes
+before the third of the pass before: `inputs`, then `sampled`, then `read`. Between the last two
+a row's last token counts but is not known.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.inputs import Decodes
+from ..engine.inputs import Decodes, unread
 from ..engine.sampler import Drawing
 from ..request import RequestId
 from .job import Job
@@ -49,7 +53,9 @@ class Columns:
     limit: NDArray[np.int64]  # tokens that it may have
     slots: NDArray[np.int64]  # that its lease has
     address: NDArray[np.uint64]  # of the lease's slots, i32
-    last: NDArray[np.int64]  # its last token, whose KV is not computed yet
+    last: NDArray[np.int64]  # its last token, whose KV is not computed yet, or `unread` of it
+    place: NDArray[np.int64]  # its row in the pass that was launched last
+    unread: NDArray[np.int64]  # where its last token is in the pass sampled last; -1: it is known
     since: NDArray[np.int64]  # column of `recent` where its tokens begin
     recent: NDArray[np.int32]  # [capacity, RECENT] sampled tokens, by pass
     stops: NDArray[np.int64]  # [capacity, MAX_STOP_IDS], filled up with -2
@@ -77,6 +83,8 @@ class Columns:
             slots=long(),
             address=np.zeros(capacity, np.uint64),
             last=long(),
+            place=long(),
+            unread=long(),
             since=long(),
             recent=np.zeros((capacity, RECENT), np.int32),
             stops=np.zeros((capacity, MAX_STOP_IDS), np.int64),
@@ -116,6 +124,7 @@ class Decoding:
         """Take a job whose last token alone is still to be computed."""
         assert job.lease is not None
         assert job.to_compute == 1
+        assert not job.is_full, "it would go one token too far"
         row = len(self.jobs)
         if row == len(self._columns.count):
             wider = Columns.empty(2 * row)
@@ -124,6 +133,9 @@ class Decoding:
         c, sampling = self._columns, job.submit.sampling
         c.count[row], c.limit[row] = job.count, job.prompt + job.max_new
         c.last[row], c.since[row] = job.tokens[job.count - 1], self._pass
+        c.unread[row] = job.unread
+        if job.unread >= 0:  # read here, and given to the job with those that follow
+            job.count, job.unread = job.count - 1, -1
         stops = job.submit.stop_ids
         c.stops[row] = -2
         c.stops[row, : len(stops)] = stops
@@ -136,13 +148,13 @@ class Decoding:
         self.extended(row)
 
     def leave(self, rows: Sequence[int], *, ended: bool) -> list[Job]:
-        """Let jobs go, up to date; return them.
+        """Let jobs go, up to date, their last token unread if it is; return them.
 
         Args:
             rows: theirs.
-            ended: whether the last token ends them; then nobody has been told of it yet.
+            ended: whether the token just read ends them; then nobody has been told of it yet.
         """
-        left = [self._settled(row, untold=int(ended)) for row in rows]
+        left = [self._settled(row, ended) for row in rows]
         gone = set(rows)
         kept = [row for row in range(len(self.jobs)) if row not in gone]
         self._columns.take(self._columns, np.array(kept, dtype=np.intp))
@@ -157,12 +169,17 @@ class Decoding:
             return []
         return np.flatnonzero(self._columns.slots[:n] < self._columns.count[:n]).tolist()
 
+    def full(self) -> list[int]:
+        """The rows whose last token, unread, is the last that they may have."""
+        n = len(self.jobs)
+        return np.flatnonzero(self._columns.count[:n] >= self._columns.limit[:n]).tolist()
+
     def room(self, row: int) -> int:
         """How many tokens a row may still grow by."""
         return int(self._columns.limit[row] - self._columns.count[row])
 
     def generated(self) -> NDArray[np.int64]:
-        """How many tokens each has sampled, [rows]."""
+        """How many tokens each has sampled, [rows], unread ones included."""
         n = len(self.jobs)
         return self._columns.count[:n] - self._columns.prompt[:n]
 
@@ -174,14 +191,19 @@ class Decoding:
         self._columns.address[row] = lease.slots.__array_interface__["data"][0]
 
     def inputs(self) -> Decodes:
-        """The next pass's part of these jobs."""
+        """The next pass's part of these jobs: it is launched now."""
         n, c = len(self.jobs), self._columns
+        c.place[:n] = np.arange(n)
         return Decodes(
             tokens=c.last[:n],
             lengths=c.count[:n],
             addresses=c.address[:n],
             slots=lambda: [_slots(job, int(c.count[row])) for row, job in enumerate(self.jobs)],
         )
+
+    def launched(self) -> NDArray[np.int64]:
+        """Where the rows are in the pass launched last, [rows]; some that were may have left."""
+        return self._columns.place[: len(self.jobs)]
 
     def drawing(self) -> Drawing:
         """How their next tokens are drawn."""
@@ -196,33 +218,56 @@ class Decoding:
             position=self.generated(),
         )
 
-    def append(self, tokens: NDArray[np.int64]) -> list[int]:
-        """Append a sampled token to each; return the rows that end with it, or have none (-1)."""
+    def sampled(self) -> None:
+        """Count a token, not yet read, for each row: they come first among the pass's tokens."""
+        n, c = len(self.jobs), self._columns
+        c.count[:n] += 1
+        c.unread[:n] = np.arange(n)
+        c.last[:n] = unread(0) - c.unread[:n]
+
+    def read(self, tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
+        """Learn the unread tokens.
+
+        Args:
+            tokens: [any] of the pass sampled last; -1 where there is none.
+
+        Returns:
+            The new token of each row, [rows], -1 where there is none; and the rows that end with
+            theirs, or should have had one.
+        """
         n, c = len(self.jobs), self._columns
         if self._pass == RECENT:
             self._flush()
-        c.recent[:n, self._pass] = tokens
+        index = c.unread[:n]
+        is_new = index >= 0
+        new = np.full(n, -1, np.int64) if len(tokens) == 0 else np.where(is_new, tokens[index], -1)
+        failed = is_new & (new < 0)
+        c.recent[:n, self._pass] = new
         self._pass += 1
-        c.last[:n] = tokens
-        failed = tokens < 0
-        c.count[:n] += ~failed
-        ends = (c.stops[:n] == tokens[:, None]).any(1) | (c.count[:n] >= c.limit[:n]) | failed
-        return np.flatnonzero(ends).tolist()
+        c.last[:n] = np.where(is_new, new, c.last[:n])
+        c.count[:n] -= failed
+        c.unread[:n] = -1
+        ends = (c.stops[:n] == new[:, None]).any(1) | (c.count[:n] >= c.limit[:n]) | failed
+        return new, np.flatnonzero(ends & is_new).tolist()
 
     def _flush(self) -> None:
         """Give the jobs their tokens, so that `recent` is empty."""
         for row, job in enumerate(self.jobs):
-            job.extend(self._columns.recent[row, self._columns.since[row] : self._pass])
+            recent = self._columns.recent[row, self._columns.since[row] : self._pass]
+            job.extend(recent[recent >= 0])
         self._columns.since[: len(self.jobs)] = 0
         self._pass = 0
 
-    def _settled(self, row: int, untold: int) -> Job:
+    def _settled(self, row: int, ended: bool) -> Job:
         """Return a row's job with all that happened to it."""
         c, job = self._columns, self.jobs[row]
         recent = c.recent[row, c.since[row] : self._pass]
         job.extend(recent[recent >= 0])
-        job.computed = job.count - 1
+        untold = int(ended and recent[-1] >= 0)
         job.reported = max(job.generated - untold, job.reported)
+        if c.unread[row] >= 0:
+            job.append_unread(int(c.unread[row]))
+        job.computed = job.count - 1
         return job
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...constrained.contract import Contract
 from ...constrained.grammar import Grammar, Matcher
 from ...radix_cache import Lease
+from ..engine.inputs import unread
 from ..messages import Finish, Submit, TopLogprobs
 from .scoring import Options
 
@@ -20,9 +21,13 @@ from .scoring import Options
 class Job:
     """A submitted sequence and its progress.
 
-    Invariant: `computed < count`, and while decoding `computed == count - 1`, or less after a
-    forced run: the KV of the last tokens is written by the pass that samples the next one. A job
-    with `options` samples nothing: behind its text, `tokens` holds the nodes of their tree.
+    Invariant: `computed <= count`, and while decoding, between passes, `computed == count - 1`, or
+    less after a forced run: the KV of the last tokens is written by the pass that samples the next.
+
+    On a device that runs ahead of the host the last token may not be read yet. It counts all the
+    same, as a placeholder that the next pass's input is filled in for; `unread` says so.
+
+    A job with `options` samples nothing: behind its text, `tokens` holds the nodes of their tree.
     """
 
     submit: Submit
@@ -31,7 +36,8 @@ class Job:
     max_new: int  # after clipping to the context and the pool
     options: Options | None = None
     lease: Lease | None = None
-    computed: int = 0  # tokens whose KV is in the pool
+    computed: int = 0  # tokens whose KV is in the pool, or will be after the passes under way
+    unread: int = -1  # where the last token is among those of the pass under way; -1: it is known
     cached: int = 0  # prompt tokens that the cache had at first admission
     retractions: int = 0
     grammar: Future[Grammar] | None = None
@@ -69,6 +75,16 @@ class Job:
     def generated(self) -> int:
         """Tokens sampled so far."""
         return self.count - self.prompt
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no token may be added."""
+        return self.generated >= self.max_new
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left but to read its last token."""
+        return self.unread >= 0 and self.is_full
 
     @property
     def sequence(self) -> NDArray[np.int32]:
@@ -124,6 +140,20 @@ class Job:
         self._make_room(1)
         self.tokens[self.count] = token
         self.count += 1
+
+    def append_unread(self, index: int) -> None:
+        """Add the token that is the `index`-th of the pass under way."""
+        self.append(unread(index))
+        self.unread = index
+
+    def read(self, token: int) -> None:
+        """Learn the last token; a negative one takes the place back."""
+        self.unread = -1
+        if token < 0:
+            self.count -= 1
+            self.computed = min(self.computed, self.count)
+        else:
+            self.tokens[self.count - 1] = token
 
     def extend(self, tokens: NDArray[np.int32]) -> None:
         """Add sampled tokens."""

@@ -1,18 +1,19 @@
 """The scheduler's loop: receive, plan a pass, compute, sample, tell the desk.
 
-The forward pass does not need the grammars' masks, only sampling does; so on an accelerator the
-masks are filled while the forward runs. No exception of a request leaves a step: the requests of a
-pass that fails are ended with the reason, and the loop turns on.
+The forward pass does not need the grammars' masks, only sampling does. So on an accelerator tokens
+are handled and masks filled while the next forward runs. No exception of a request leaves a step:
+the requests of a pass that fails are ended with the reason, and the loop turns on.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import NDArray
 
 from ...constrained.compiler import GrammarCompiler
 from ...constrained.errors import GrammarError
@@ -43,12 +44,11 @@ from ..request import RequestId
 from . import pins, pooling
 from .closing import begin
 from .disk import Disk
+from .flight import Flight
 from .forced import Forcing
 from .job import Job
 from .output import aborted, delta_of, finish_of, refused
 from .pace import Pace
-from .rows import logits_from, num_logits, record_scores, rows_of
-from .sampling import record_forced_logprobs, record_prompt_logprobs, sample
 from .schedule import Plan, Scheduler
 
 logger = logging.getLogger(__name__)
@@ -94,6 +94,8 @@ class Loop:
         self._disk = Disk.of(config, runner)
         if self._disk is not None:
             self._disk.restore(cache)
+        self._flight: Flight | None = None  # the pass whose tokens are not read yet
+        self._overlaps = runner.is_asynchronous and not config.schedule.disable_overlap_schedule
         self._compiling: list[Job] = []  # jobs whose grammar is not ready
         self._deltas: list[Delta] = []
         self._rids: list[RequestId] = []  # of jobs that got one more token and go on
@@ -115,7 +117,7 @@ class Loop:
         for message in self._end.receive(self._patience_ms()):
             self._handle(message)
         self._collect_grammars()
-        if self.scheduler.has_work:
+        if self._has_work:
             self._step()
         self._report()
 
@@ -127,8 +129,12 @@ class Loop:
             self._deltas, self._rids, self._tokens = [], [], []
             self._reported_at = now
 
+    @property
+    def _has_work(self) -> bool:
+        return self._flight is not None or self.scheduler.has_work
+
     def _patience_ms(self) -> int:
-        if self.scheduler.has_work or self._deltas or self._rids:
+        if self._has_work or self._deltas or self._rids:
             return 0
         return COMPILING_MS if self._compiling else IDLE_MS
 
@@ -142,7 +148,7 @@ class Loop:
                 if job is not None:
                     self._drop(job, None if quiet else "the request was aborted", 499)
             case Flush(call=call):
-                idle = not self.scheduler.has_work and not self._compiling
+                idle = not self._has_work and not self._compiling
                 if idle:
                     self.scheduler.cache.flush()
                 self._end.send(Answer(call=call, done=idle))
@@ -221,26 +227,38 @@ class Loop:
             self._deltas.append(aborted(job, message, status))
 
     def _step(self) -> None:
+        """Launch a pass, and read the tokens of the one before; see `flight.py` for the order."""
+        if self.scheduler.may_retract:
+            self._land()
         plan = self.scheduler.plan()
-        if not plan:
+        if plan:
+            flight = self._launch(plan)
+            self._land()
+            if flight is not None:
+                with self._failing(flight.jobs):
+                    flight.draw()
+                    self._flight = flight
+            if not self._overlaps:
+                self._land()
+        elif self._flight is not None:
+            self._land()
+        elif self.scheduler.has_work:
             self._refuse_stuck()
             return
-        try:
-            rest, pooled = pooling.part(plan)
-            if pooled:
-                self._pool(pooled)
-            if rest:
-                self._pass(rest)
-        except Exception as error:  # a request must never stop the loop
-            logger.exception("a pass failed")
-            columns = self.scheduler.decoding.jobs if plan.decoding else []
-            jobs = [*columns, *(piece.job for piece in plan.slices)]
-            for job in [job for job in jobs if job.finish is None]:
-                self._drop(job, f"the engine failed on this request: {error}", 500)
         self._steps += 1
         self._pace.measure(self._generated)
         if self._config.check_invariants:
             self.scheduler.cache.check()
+
+    @contextmanager
+    def _failing(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Let an exception end these jobs: a request must never stop the loop."""
+        try:
+            yield
+        except Exception as error:
+            logger.exception("a pass failed")
+            for job in [job for job in jobs if job.finish is None]:
+                self._drop(job, f"the engine failed on this request: {error}", 500)
 
     def _refuse_stuck(self) -> None:
         """End the job whose turn it is: nothing runs that could make room for it."""
@@ -253,41 +271,27 @@ class Loop:
             503,
         )
 
+    def _launch(self, plan: Plan) -> Flight | None:
+        """Start a pass; None when that failed, or nothing of it is to be sampled."""
+        columns = self.scheduler.decoding
+        jobs = [*(columns.jobs if plan.decoding else []), *(piece.job for piece in plan.slices)]
+        with self._failing(jobs):
+            self._move_pages()
+            rest, pooled = pooling.part(plan)
+            if pooled:
+                self._pool(pooled)
+            if rest:
+                before = None if self._flight is None else self._flight.drawn
+                flight = Flight(rest, columns, self._runner, before)
+                self.scheduler.commit(rest)
+                return flight
+        return None
+
     def _pool(self, plan: Plan) -> None:
         """Compute a pass for hidden states and end the jobs whose prompt it completes."""
-        self._move_pages()
         ended = pooling.pool(self._runner, plan.slices)
         self.scheduler.commit(plan)
         for job in ended:
-            self._end_job(job)
-
-    def _pass(self, plan: Plan) -> None:
-        """Compute one pass and give each job that reached its end the next token."""
-        self._move_pages()
-        columns = self.scheduler.decoding
-        decodes = columns.inputs() if plan.decoding else None
-        rows = [row for piece in plan.slices for row in rows_of(piece)]
-        logits = self._runner.forward(rows, decodes)
-        sampling: list[tuple[Job, int]] = []  # job, its row of logits
-        at = plan.decoding
-        for piece in plan.slices:
-            job, wanted = piece.job, logits[at : at + num_logits(piece)]
-            position = job.computed + logits_from(piece)  # before anything is noted of the job
-            if job.options is not None:
-                record_scores(piece, job.options, wanted)
-            if job.wants_prompt_logprobs:
-                record_prompt_logprobs(job, wanted)
-            if job.submit.logprobs is not None:
-                record_forced_logprobs(job, wanted, position)
-            at += len(wanted)
-            if piece.samples:
-                sampling.append((job, at - 1))
-        self.scheduler.commit(plan)
-        if plan.decoding:
-            self._decode(logits[: plan.decoding])
-        over = [job for job, _ in sampling if job.is_over]
-        self._generate([pair for pair in sampling if not pair[0].is_over], logits)
-        for job in over:
             self._end_job(job)
 
     def _move_pages(self) -> None:
@@ -298,45 +302,57 @@ class Loop:
             carry_out(orders, self._runner.pool, self._runner.host_pool)
             host.apply(orders)
 
-    def _decode(self, logits: Tensor) -> None:
+    def _land(self) -> None:
+        """Give the jobs of the pass under way, if there is one, their tokens."""
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return
+        with self._failing(flight.jobs):
+            tokens = flight.read()
+            if len(self.scheduler.decoding):
+                self._decode(tokens)
+            for job in self.scheduler.unread():
+                self._generate(job, int(tokens[job.unread]))
+            for job in flight.prompts:
+                if job.finish is None:
+                    self._end_job(job)
+
+    def _decode(self, tokens: NDArray[np.int64]) -> None:
         """Give each job in the columns its next token."""
         columns = self.scheduler.decoding
-        tokens = self._runner.sampler.draw(logits, columns.drawing())
-        ending = columns.append(tokens)
-        self._generated += len(tokens) - int((tokens < 0).sum())
-        if not ending:
-            self._rids, self._tokens = list(columns.rids), tokens.tolist()
-            return
-        goes_on = np.ones(len(tokens), dtype=np.bool_)
-        goes_on[ending] = False
-        ended = columns.leave(ending, ended=True)
-        self._rids, self._tokens = list(columns.rids), tokens[goes_on].tolist()
+        new, ending = columns.read(tokens)
+        told = new >= 0
+        self._generated += int(told.sum())
+        told[ending] = False
+        ended = columns.leave(ending, ended=True) if ending else []
+        if told.all():
+            self._rids, self._tokens = list(columns.rids), new.tolist()
+        else:
+            rest = told if not ending else np.delete(told, ending)
+            self._rids = [rid for rid, tell in zip(columns.rids, rest, strict=True) if tell]
+            self._tokens = new[told].tolist()
         for row, job in zip(ending, ended, strict=True):
-            if tokens[row] < 0:
+            if new[row] < 0:
                 self._drop(job, NO_TOKEN, 500)
             else:
                 self._end_job(job)
 
-    def _generate(self, sampling: Sequence[tuple[Job, int]], logits: Tensor) -> None:
-        jobs = [job for job, _ in sampling]
-        if not jobs:
+    def _generate(self, job: Job, token: int) -> None:
+        """Give a job outside the columns its next token."""
+        job.read(token)
+        if token < 0:
+            self._drop(job, NO_TOKEN, 500)
             return
-        tokens = sample(self._runner, jobs, logits, [row for _, row in sampling])
-        for job, token in zip(jobs, tokens, strict=True):
-            if token < 0:
-                self._drop(job, NO_TOKEN, 500)
-                continue
-            job.append(token)
-            self._generated += 1
-            stopped = token in job.submit.stop_ids
-            if job.matcher is not None and not stopped and not job.matcher.accept(token):
-                self._drop(job, f"token {token} broke the grammar that masked it", 500)
-                continue
-            if not stopped:
-                self._force(job)
-            self._end_job(job)
-            if job.finish is None:
-                self.scheduler.settle(job)
+        self._generated += 1
+        stopped = token in job.submit.stop_ids
+        if job.matcher is not None and not stopped and not job.matcher.accept(token):
+            self._drop(job, f"token {token} broke the grammar that masked it", 500)
+            return
+        if not stopped:
+            self._force(job)
+        self._end_job(job)
+        if job.finish is None:
+            self.scheduler.settle(job)
 
     def _force(self, job: Job) -> None:
         """Append what a job's grammar forces."""

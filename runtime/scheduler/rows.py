@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..engine.inputs import Row
 from ..engine.logits import logprobs_of
+from .sampling import Record
 from .schedule import Slice
 from .scoring import ROOT, Options
 
@@ -44,23 +45,29 @@ def num_logits(piece: Slice) -> int:
     return piece.count - logits_from(piece)
 
 
-def record_scores(piece: Slice, options: Options, logits: Tensor) -> None:
-    """Note the log-probabilities that this pass has found, before the job is advanced over it.
+def option_logprobs(piece: Slice, options: Options, logits: Tensor) -> Record | None:
+    """Score the tokens of options, before the job is advanced over the pass.
 
     Args:
         piece: of a job with `options`.
         options: the job's.
         logits: [num_logits(piece), vocab] f32.
+
+    Returns:
+        What notes the log-probabilities; None if the pass has found none.
     """
     job, end = piece.job, piece.job.computed + piece.count
     text = len(job.sequence)
     if end < text or not len(logits):
-        return
+        return None
     first = ROOT if job.computed < text else job.computed - text
     edges = options.edges_from(first, end - text)
-    options.scores[edges] = logprobs_of(
-        logits, options.sources[edges] - first, options.targets[edges]
-    )
+    found = logprobs_of(logits, options.sources[edges] - first, options.targets[edges])
+
+    def record() -> None:
+        options.scores[edges] = found.cpu().numpy()
+
+    return record
 
 
 def logits_from(piece: Slice) -> int:

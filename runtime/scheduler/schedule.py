@@ -89,6 +89,7 @@ class Scheduler:
         self.config = config
         self.waiting = Queue(config.schedule_policy, cache, clock)
         self.stepping: list[Job] = []  # running ones that are handled one by one
+        self._settling: list[Job] = []  # those of them that may go to the columns
         self.decoding = Decoding()  # the other running ones
 
     @property
@@ -118,10 +119,12 @@ class Scheduler:
         """Choose the next pass. Every chosen job has slots for its tokens."""
         chunk = self.config.chunked_prefill_size
         budget = chunk if chunk > 0 else 1 << 62
+        self._move_between_columns()
         self._grow_columns()
         for job in list(self.stepping):
             self._grow(job)  # which may retract others, before or after their turn
-        slices = [Slice(job, 1) for job in self.stepping if job.to_compute == 1]
+        # Who is done waits for its last token to be read.
+        slices = [Slice(job, 1) for job in self.stepping if job.to_compute == 1 and not job.is_done]
         budget = max(budget - len(slices) - len(self.decoding), 1)
         several = [job for job in self.stepping if job.to_compute > 1]
         several.sort(key=lambda job: job.computed < job.prompt)  # forced runs before prompts
@@ -133,11 +136,31 @@ class Scheduler:
             slices += self._admissions(budget)
         return Plan(len(self.decoding), slices)
 
+    def unread(self) -> list[Job]:
+        """The jobs outside the columns whose last token is to be read."""
+        return [job for job in self.stepping if job.unread >= 0]
+
+    @property
+    def may_retract(self) -> bool:
+        """Whether the next plan may have to: then all sampled tokens must have been read."""
+        running = len(self.stepping) + len(self.decoding)
+        missing = sum(max(job.count - len(job.lease or ()), 0) for job in self.stepping)
+        return self.cache.available < 2 * running * self.cache.page_size + missing
+
     def settle(self, job: Job) -> None:
-        """Move a job that has sampled a token to the columns, if nothing else is asked of it."""
-        if is_plain(job):
-            self.stepping.remove(job)
-            self.decoding.join(job)
+        """Let a job that has sampled a token go to the columns, if nothing else is asked of it."""
+        if is_plain(job) and job not in self._settling:
+            self._settling.append(job)
+
+    def _move_between_columns(self) -> None:
+        """Between two passes: who is plain joins, who has the last token on its way leaves."""
+        if full := self.decoding.full():
+            self.stepping += self.decoding.leave(full, ended=False)
+        for job in self._settling:
+            if job.lease is not None and job.to_compute == 1 and not job.is_full:
+                self.stepping.remove(job)
+                self.decoding.join(job)
+        self._settling.clear()
 
     def _admissions(self, budget: int) -> list[Slice]:
         """Admit waiting jobs while there is room, and return their parts of the pass."""
@@ -178,6 +201,8 @@ class Scheduler:
             self.stepping.remove(job)
         elif job in self.decoding.jobs:
             self.decoding.leave([self.decoding.jobs.index(job)], ended=False)
+        if job.unread >= 0:
+            job.read(-1)  # nobody will
         self._free(job)
 
     def _admit(self, job: Job, computing: Computing) -> Verdict:
@@ -242,6 +267,7 @@ class Scheduler:
         else:
             assert least is not None, "somebody holds the slots that are wanted"
             job = self.stepping.pop(-least[1])
+        assert job.unread < 0, "`may_retract` was heeded"
         self._free(job)
         job.retractions += 1
         job.computed = 0

@@ -436,12 +436,12 @@ def test_a_failing_pass_ends_its_requests_and_the_engine_goes_on(
     forward = Runner.forward
     passes = 0
 
-    def failing(self: Runner, rows: Any, decodes: Any = None) -> Any:
+    def failing(self: Runner, rows: Any, *others: Any) -> Any:
         nonlocal passes
         passes += 1
         if passes == 3:
             raise RuntimeError("device on fire")
-        return forward(self, rows, decodes)
+        return forward(self, rows, *others)
 
     monkeypatch.setattr(Runner, "forward", failing)
     with pytest.raises(EngineError, match="device on fire"):

@@ -23,7 +23,7 @@ def random_logits(rows: int, vocab: int, seed: int = 0) -> Tensor:
 def test_logprobs_are_of_the_raw_distribution() -> None:
     logits = random_logits(3, 7)
     expected = logits.log_softmax(-1)
-    found = arithmetic.logprobs(logits, [2, 6, 0], top=2, ids=[5, 1])
+    found = arithmetic.logprobs(logits, [2, 6, 0], top=2, ids=[5, 1]).read()
     assert found.chosen == pytest.approx([float(expected[i, t]) for i, t in enumerate((2, 6, 0))])
     for position in range(3):
         best = sorted(enumerate(expected[position].tolist()), key=lambda pair: -pair[1])[:2]
@@ -35,9 +35,9 @@ def test_logprobs_are_of_the_raw_distribution() -> None:
 
 
 def test_logprobs_give_only_what_is_asked_for() -> None:
-    found = arithmetic.logprobs(random_logits(2, 5), np.array([1, 2], dtype=np.int32))
+    found = arithmetic.logprobs(random_logits(2, 5), np.array([1, 2], dtype=np.int32)).read()
     assert (len(found.chosen), found.top, found.ids) == (2, [], [])
-    assert arithmetic.logprobs(torch.empty(0, 5), [], top=1, ids=[2]).chosen == []
+    assert arithmetic.logprobs(torch.empty(0, 5), [], top=1, ids=[2]).read().chosen == []
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radixlm.runtime.attention import Rule, make_attention
-from radixlm.runtime.engine.inputs import Inputs, Row
+from radixlm.runtime.engine.inputs import Inputs, Row, Staging
 from radixlm.runtime.engine.memory import make_pool
 from radixlm.runtime.kernels import build
 from radixlm.runtime.models.decoder import Decoder
@@ -82,12 +82,12 @@ class Pair:
 
     @torch.inference_mode()
     def native(self, *rows: Row) -> Tensor:
-        work = Inputs.build(rows, CPU)
+        work = Inputs.build(rows, Staging(CPU))
         return self._native(work.tokens, work.positions, work.wanted, work.layout)
 
     @torch.inference_mode()
     def plain(self, *rows: Row) -> Tensor:
-        work = Inputs.build(rows, CPU)
+        work = Inputs.build(rows, Staging(CPU))
         self._attention.plan(work.layout)
         return self._reference(work.tokens, work.positions, work.wanted, self._attention)
 

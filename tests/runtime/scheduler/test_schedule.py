@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
 
 from radixlm.radix_cache import RadixCache
 from radixlm.runtime.config import ScheduleConfig
-from radixlm.runtime.messages import LogprobRequest, Submit, Usage
+from radixlm.runtime.engine.drawn import Drawn
+from radixlm.runtime.engine.inputs import Decodes, Row, unread
+from radixlm.runtime.engine.runner import Runner
+from radixlm.runtime.engine.sampler import Sampler
+from radixlm.runtime.messages import Finish, LogprobRequest, Submit, Usage
 from radixlm.runtime.request import RequestId, SamplingParams
+from radixlm.runtime.scheduler.flight import Flight
 from radixlm.runtime.scheduler.job import Job
 from radixlm.runtime.scheduler.output import aborted, delta_of, finish_of
-from radixlm.runtime.scheduler.schedule import Plan, Scheduler, Slice
+from radixlm.runtime.scheduler.schedule import Plan, Scheduler
 
 VOCAB = 50
 
@@ -49,6 +57,48 @@ class Wish:
     namespace: str = ""
 
 
+class HashModel:
+    """A runner whose model is the hash: logits that know one token, slots in a dict.
+
+    As on a device, an input that the host has not read is taken from what was drawn.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[int, int] = {}  # slot -> state after its token
+        self.sampler = Sampler(cpu_kernels=False)
+
+    def forward(
+        self, rows: Sequence[Row], decodes: Decodes | None = None, drawn: Drawn | None = None
+    ) -> Tensor:
+        """See `Runner.forward`."""
+        known = [] if drawn is None else drawn.tokens.tolist()
+        states: list[int] = []
+        if decodes is not None:
+            for token, length, slots in zip(
+                decodes.tokens.tolist(), decodes.lengths.tolist(), decodes.slots(), strict=True
+            ):
+                assert len(slots) == length
+                states += self._compute([token], length - 1, slots.tolist(), known)
+        for row in rows:
+            new = self._compute(row.tokens.tolist(), row.start, row.slots.tolist(), known)
+            states += new[row.logits_from :]
+        logits = torch.zeros(len(states), VOCAB)
+        logits[torch.arange(len(states)), [state % VOCAB for state in states]] = 1
+        return logits
+
+    def _compute(
+        self, tokens: list[int], start: int, slots: list[int], known: list[int]
+    ) -> list[int]:
+        """Read what earlier passes wrote, and write what this one computes."""
+        found: list[int] = []
+        for position, token in enumerate(tokens, start):
+            state = self.kept[slots[position - 1]] if position else 0
+            state = next_state(state, known[unread(token)] if token < 0 else token)
+            self.kept[slots[position]] = state
+            found.append(state)
+        return found
+
+
 @dataclass
 class Simulation:
     """Drives a scheduler as the loop does, with a dict for the pool's tensors."""
@@ -59,9 +109,11 @@ class Simulation:
     max_running: int = 8
     enabled: bool = True
     columns: bool = True  # whether plain jobs go there
+    overlap: bool = False  # whether a pass is launched before the one before is read
     host_slots: int = 0
     host: dict[int, int] = field(default_factory=dict[int, int])  # the same, in host memory
-    kept: dict[int, int] = field(default_factory=dict[int, int])  # slot -> state after its token
+    model: HashModel = field(default_factory=HashModel)
+    flight: Flight | None = None
     step: int = 0
 
     def __post_init__(self) -> None:
@@ -83,7 +135,7 @@ class Simulation:
         submit = Submit(
             rid=RequestId(name),
             tokens=list(wish.prompt),
-            sampling=SamplingParams(),
+            sampling=SamplingParams(temperature=0),
             seed=0,
             namespace=wish.namespace,
         )
@@ -92,27 +144,43 @@ class Simulation:
 
     def turn(self) -> None:
         """One pass, checked from all sides."""
+        if self.scheduler.may_retract:
+            self.land()
         plan = self.scheduler.plan()
+        if not plan and (self.flight is not None or not self.scheduler.has_work):
+            self.land()
+            return
         self.check_plan(plan)
         self.move_pages()
-        decoded = self.decode() if plan.decoding else []
-        states = [self.compute(piece) for piece in plan.slices]
-        sampling = [
-            (piece.job, state)
-            for piece, state in zip(plan.slices, states, strict=True)
-            if piece.samples
-        ]
+        self.check_slots(plan)
+        before = None if self.flight is None else self.flight.drawn
+        runner = cast(Runner, self.model)
+        flight = Flight(plan, self.scheduler.decoding, runner, before)
         self.scheduler.commit(plan)
-        if plan.decoding:
-            self.append(decoded)
-        for job, state in sampling:
-            if job.max_new > 0:
-                job.append(state % VOCAB)
-                self.force(job)
-            self.tell(job)
-            if job.finish is None and self.columns and job.to_compute == 1:
-                self.scheduler.settle(job)
+        self.land()
+        flight.draw()
+        self.flight = flight
+        if not self.overlap:
+            self.land()
         self.check()
+
+    def land(self) -> None:
+        """Tell the jobs of the pass under way their tokens."""
+        flight, self.flight = self.flight, None
+        if flight is None:
+            return
+        tokens = flight.read()
+        if len(self.scheduler.decoding):
+            self.append(tokens)
+        for job in self.scheduler.unread():
+            job.read(int(tokens[job.unread]))
+            self.force(job)
+            self.tell(job)
+            if job.finish is None and self.columns and job.to_compute <= 1:
+                self.scheduler.settle(job)
+        for job in flight.prompts:
+            if job.finish is None:
+                self.tell(job)
 
     def force(self, job: Job) -> None:
         """Append what the model would have said."""
@@ -127,9 +195,9 @@ class Simulation:
         for order in orders:
             for device, host in zip(order.device.tolist(), order.host.tolist(), strict=True):
                 if order.to_host:
-                    self.host[host] = self.kept[device]
+                    self.host[host] = self.model.kept[device]
                 else:
-                    self.kept[device] = self.host[host]
+                    self.model.kept[device] = self.host[host]
         self.cache.host.apply(orders)
 
     def tell(self, job: Job) -> None:
@@ -142,43 +210,26 @@ class Simulation:
         assert delta.usage.cached + delta.usage.computed == delta.usage.prompt
         self.usages[job.submit.rid] = delta.usage
 
-    def decode(self) -> list[int]:
-        """The next token of every job in the columns, by what the slots hold."""
-        decodes = self.scheduler.decoding.inputs()
-        states: list[int] = []
-        for token, length, slots in zip(
-            decodes.tokens.tolist(), decodes.lengths.tolist(), decodes.slots(), strict=True
-        ):
-            assert len(slots) == length
-            states.append(next_state(self.kept[int(slots[-2])], token))
-            self.kept[int(slots[-1])] = states[-1]
-        return [state % VOCAB for state in states]
-
-    def append(self, tokens: list[int]) -> None:
+    def append(self, tokens: NDArray[np.int64]) -> None:
         columns = self.scheduler.decoding
         rids = list(columns.rids)
-        ending = columns.append(np.array(tokens))
+        new, ending = columns.read(tokens)
         gone = columns.leave(ending, ended=True)
-        for row, (rid, token) in enumerate(zip(rids, tokens, strict=True)):
-            if row not in ending:
+        for row, (rid, token) in enumerate(zip(rids, new.tolist(), strict=True)):
+            if row not in ending and token >= 0:
                 self.outputs[rid].append(token)
         for job in gone:
             self.tell(job)
 
-    def compute(self, piece: Slice) -> int:
-        """Read what earlier passes wrote, and write what this one computes."""
-        job = piece.job
-        assert job.lease is not None
-        end = job.computed + piece.count
-        slots = job.lease.slots[:end].tolist()
-        state = 0
-        for position in range(end):
-            state = next_state(state, int(job.tokens[position]))
-            if position < job.computed:
-                assert self.kept[slots[position]] == state, "a slot holds another prefix"
-            else:
-                self.kept[slots[position]] = state
-        return state
+    def check_slots(self, plan: Plan) -> None:
+        """Each slot that a slice builds on holds the state of the tokens before it."""
+        for piece in plan.slices:
+            job, state = piece.job, 0
+            assert job.lease is not None
+            for position in range(job.computed):
+                state = next_state(state, int(job.tokens[position]))
+                kept = self.model.kept[int(job.lease.slots[position])]
+                assert kept == state, "a slot holds another prefix"
 
     def check_plan(self, plan: Plan) -> None:
         assert plan, "there was work"
@@ -199,19 +250,20 @@ class Simulation:
     def run(self, wishes: Sequence[Wish], *, max_steps: int = 20_000) -> None:
         """Let the wishes arrive, run and leave; return when nothing is left to do."""
         todo = {f"r{index}": wish for index, wish in enumerate(wishes)}
-        while todo or self.scheduler.has_work:
+        while todo or self.scheduler.has_work or self.flight is not None:
             for name, wish in list(todo.items()):
                 if wish.arrives <= self.step:
                     self.scheduler.add(self.job(name, todo.pop(name)))
             for index, wish in enumerate(wishes):
                 job = self.scheduler.find(RequestId(f"r{index}"))
                 if job is not None and wish.leaves is not None and wish.leaves <= self.step:
+                    job.finish = Finish(type="abort")
                     self.scheduler.end(job)
                     usage = aborted(job, "", 499).usage
                     assert usage is not None
                     assert usage.computed >= 0
                     self.check()
-            if self.scheduler.has_work:
+            if self.scheduler.has_work or self.flight is not None:
                 self.turn()
             self.step += 1
             assert self.step < max_steps, "somebody starves"
@@ -246,6 +298,7 @@ def crowds(draw: st.DrawFn) -> tuple[list[Wish], dict[str, Any]]:
         "enabled": draw(st.sampled_from([True, True, True, False])),
         "host_slots": draw(st.sampled_from([0, 0, 8, 64])) * page_size,
         "columns": draw(st.sampled_from([True, True, False])),
+        "overlap": draw(st.booleans()),
     }
 
 
