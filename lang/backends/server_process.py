@@ -96,6 +96,11 @@ class Runtime:
         body = {"text": prompt, "sampling_params": sampling_params or {}, **fields}
         return json.dumps(loop.wait(self.endpoint.request("POST", "/generate", body)))
 
+    def encode(self, prompt: str | list[str], **fields: Any) -> str:
+        """Embed; return the answer of `POST /encode` as JSON text, as SGLang's `Runtime` does."""
+        body = {"text": prompt, **fields}
+        return json.dumps(loop.wait(self.endpoint.request("POST", "/encode", body)))
+
     async def async_generate(
         self, prompt: str, sampling_params: dict[str, Any] | None = None
     ) -> AsyncIterator[str]:

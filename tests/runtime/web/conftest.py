@@ -14,8 +14,9 @@ from radixlm.lang.backends.server_process import Runtime
 class Server:
     """A running server, and what tests ask of it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, runtime: Runtime) -> None:
         self.url = url
+        self.runtime = runtime
 
     def post(self, path: str, body: Any = None, **options: Any) -> requests.Response:
         return requests.post(self.url + path, json=body, timeout=120, **options)
@@ -45,7 +46,7 @@ class Server:
 @pytest.fixture(scope="package")
 def server(tiny_model: str) -> Iterator[Server]:
     with Runtime(model_path=tiny_model, served_model_name="tiny", port=31300) as runtime:
-        yield Server(runtime.url)
+        yield Server(runtime.url, runtime)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import numpy as np
@@ -53,3 +54,11 @@ def test_a_bad_request_for_embeddings_is_told_what_is_wrong(
     answer = server.post("/v1/embeddings", body)
     assert answer.status_code == 400
     assert message in answer.json()["message"]
+
+
+def test_a_runtime_gives_embeddings_as_json_text(server: Server) -> None:
+    found = json.loads(server.runtime.encode(["They wrote", "x"], normalize=False))
+    body = {"text": "They wrote", "normalize": False}
+    expected = server.post("/encode", body).json()["embedding"]
+    assert len(found) == 2
+    np.testing.assert_allclose(found[0]["embedding"], expected, atol=1e-5)
