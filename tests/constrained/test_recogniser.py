@@ -34,11 +34,9 @@ def recogniser(ebnf: str, spell: Speller | None = None) -> Recogniser:
 
 def pattern(rng: random.Random, depth: int = 3) -> str:
     if not depth or rng.random() < 0.3:
-        return rng.choice([*LETTERS, "[ab]", "[bc]", "[^b]"])
+        return str(rng.choice([*LETTERS, "[ab]", "[bc]", "[^b]"]))
     inner = [pattern(rng, depth - 1) for _ in range(rng.randint(1, 3))]
-    shape: str = rng.choice(
-        ["{}{}", "({}|{})", "({})?{}", "({}){{1,2}}{}", "({}{}){{2}}", "({})*{}"]
-    )
+    shape = rng.choice(["{}{}", "({}|{})", "({})?{}", "({}){{1,2}}{}", "({}{}){{2}}", "({})*{}"])
     return str(shape.format(*(rng.choice(inner) for _ in range(shape.count("{}")))))
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+import radixlm as rl
 from radixlm.constrained.errors import GrammarError
+from radixlm.lang.backends.local import LocalBackend
 from radixlm.runtime.offline import Engine
 
 PERSON = {
@@ -134,3 +136,22 @@ def test_a_far_budget_changes_no_token(engine: Engine) -> None:
         for budget in (200, 400)
     }
     assert len(texts) == 1
+
+
+@rl.function
+def two_gens(s: Any, budget: int) -> None:
+    s += "An id: " + rl.gen("id", max_tokens=budget, regex="[a-z]{2}(-[0-9]{4}){2,6}!")
+    s += " and a list: " + rl.gen(
+        "list", max_tokens=budget, json_schema={"items": {"type": "null"}}
+    )
+
+
+def test_each_gen_of_a_program_has_its_own_budget(engine: Engine) -> None:
+    backend = LocalBackend.of(engine)
+    least = minimum(engine, regex="[a-z]{2}(-[0-9]{4}){2,6}!")
+    for budget in (least, least + 4):
+        state = two_gens.run(budget, temperature=1.5, backend=backend)
+        assert re.fullmatch("[a-z]{2}(-[0-9]{4}){2,6}!", state["id"])
+        json.loads(state["list"])
+    with pytest.raises(Exception, match=f"needs {least} tokens, and {least - 1} may"):
+        print(two_gens.run(least - 1, backend=backend)["id"])
