@@ -26,6 +26,13 @@ BACKENDS = {
 }
 
 
+ERROR_BYTES = 2 << 10
+# Measured on schemas of `benchmarks/schema_soak.py` over 4,096 tokens: 0.23 MB in llguidance, and
+# 340 bytes for each of some 4,900 nodes of the completion's network, what it remembers included.
+GRAMMAR_BYTES = 240 << 10
+NODE_BYTES = 340
+
+
 class Backend(Protocol):
     """What turns a spec into a grammar, on the calling thread; any number of threads may call."""
 
@@ -46,6 +53,14 @@ def load_backend(name: str, vocabulary: Vocabulary) -> Backend:
     return make(vocabulary)
 
 
+def bytes_of(spec: GrammarSpec, result: Grammar | GrammarError) -> int:
+    """Estimate what is kept of a spec: its text, its automata, the network of its completion."""
+    size = len(spec.source.encode())
+    if isinstance(result, GrammarError):
+        return size + ERROR_BYTES
+    return size + GRAMMAR_BYTES + NODE_BYTES * result.completion.num_nodes
+
+
 class GrammarCompiler:
     """Compiles each spec once, on worker threads, and keeps the most recently used.
 
@@ -64,6 +79,7 @@ class GrammarCompiler:
         vocabulary: Vocabulary,
         *,
         max_cached: int,
+        max_bytes: int = 256 << 20,
         num_workers: int = 1,
         max_queued: int = 256,
         timeout_s: float = 30.0,
@@ -74,6 +90,8 @@ class GrammarCompiler:
         Args:
             vocabulary: what the masks are over.
             max_cached: how many finished specs are kept.
+            max_bytes: how much memory they may take together, as `bytes_of` estimates it; the
+                newest is kept whatever it takes.
             num_workers: threads that compile; the back ends let go of the GIL: they run beside the
                 scheduler.
             max_queued: how many specs may wait or be in the works.
@@ -82,6 +100,8 @@ class GrammarCompiler:
         """
         self._backend = load_backend(backend, vocabulary)
         self._max_cached = max_cached
+        self._max_bytes = max_bytes
+        self._bytes: dict[GrammarSpec, int] = {}  # of the finished
         self._max_queued = max_queued
         self._timeout_s = timeout_s
         self._changed = (
@@ -173,13 +193,19 @@ class GrammarCompiler:
 
     def _finish(self, spec: GrammarSpec, result: Grammar | GrammarError) -> None:
         """Keep a result, which is the same next time, and answer whoever waits for it."""
+        size = bytes_of(spec, result)
         with self._changed:
             future = self._pending.pop(spec, None)
             kept = future or Future()
             self._finished[spec] = kept
             self._finished.move_to_end(spec)
-            while len(self._finished) > self._max_cached:
-                self._finished.popitem(last=False)
+            self._bytes[spec] = size
+            while len(self._finished) > 1 and (
+                len(self._finished) > self._max_cached
+                or sum(self._bytes.values()) > self._max_bytes
+            ):
+                oldest, _ = self._finished.popitem(last=False)
+                del self._bytes[oldest]
         # Outside the lock, for this runs the callbacks of the waiting.
         if isinstance(result, GrammarError):
             kept.set_exception(result)

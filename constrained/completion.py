@@ -103,6 +103,11 @@ class Completion:
         )
 
     @property
+    def num_nodes(self) -> int:
+        """How many places the grammar has, as it is recognised: what its memory goes by."""
+        return 0 if self.recogniser is None else self.recogniser.num_nodes
+
+    @property
     def start(self) -> Position | None:
         """The position at the beginning; None where nothing is recognised."""
         return None if self.recogniser is None else self.recogniser.start

@@ -100,6 +100,11 @@ class Recogniser:
         self._bottom = Cell(-1, None, 0)
         self.start = self._position([(network.start, self._bottom)])
 
+    @property
+    def num_nodes(self) -> int:
+        """How many nodes its network has."""
+        return len(self._network.reads)
+
     def after(self, position: Position, text: bytes) -> Position:
         """Return the position behind more text; `nowhere` if the grammar does not go on so."""
         for kind in text.translate(self._table):

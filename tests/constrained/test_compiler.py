@@ -36,8 +36,12 @@ class Gate:
         return Made()  # type: ignore[return-value]
 
 
+class Network:
+    num_nodes = 0
+
+
 class Made:
-    completion = None
+    completion = Network()
 
 
 @pytest.fixture
@@ -81,6 +85,16 @@ def test_the_least_recently_used_is_forgotten(
     for source in ["a", "b", "a", "c", "a", "b"]:
         compiler.compile(GrammarSpec.regex(source))
     assert gate.compiled == ["a", "b", "c", "b"]
+
+
+def test_what_is_kept_is_bounded_by_bytes_but_the_newest_stays(
+    gate: Gate, make: Callable[..., GrammarCompiler]
+) -> None:
+    gate.opened.set()
+    compiler = make(max_bytes=2 * compiler_module.GRAMMAR_BYTES)
+    for source in ["a", "a", "b", "b", "a"]:  # each takes more than half of it
+        compiler.compile(GrammarSpec.regex(source))
+    assert gate.compiled == ["a", "b", "a"]
 
 
 def test_failures_are_grammar_errors_and_kept(
