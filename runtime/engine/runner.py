@@ -156,7 +156,7 @@ class Runner:
         Returns:
             [W, hidden] f32, row after row.
         """
-        inputs = Inputs.build(rows, self.device)
+        inputs = Inputs.build(rows, self._staging)
         return self._compute.states(inputs.tokens, inputs.positions, inputs.wanted, inputs.layout)
 
 

@@ -24,8 +24,8 @@ TEXTS = [
     "東京 😀 naïve",
 ]
 PATHS: dict[str, dict[str, Any]] = {
-    "compiled": {},
-    "torch": {"disable_cpu_kernels": True},
+    "compiled": {"device": "cpu"},
+    "torch": {"device": "cpu", "disable_cpu_kernels": True},
     "transformers": {"model_impl": "transformers"},
     "in chunks": {"chunked_prefill_size": 7},
 }
@@ -48,10 +48,13 @@ def reference(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return model
 
 
-@pytest.fixture(scope="module", params=PATHS)
+@pytest.fixture(scope="module", params=[*PATHS, pytest.param("cuda", marks=pytest.mark.gpu)])
 def embedding_engine(request: pytest.FixtureRequest, reference: Any) -> Iterator[Engine]:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
     settings = {"in_process": True, "max_total_tokens": 4000, "check_invariants": True}
-    with Engine(model_path=reference.name_or_path, **settings, **PATHS[request.param]) as made:
+    path = PATHS.get(request.param, {"device": "cuda", "dtype": "float32"})
+    with Engine(model_path=reference.name_or_path, **settings, **path) as made:
         yield made
 
 
