@@ -178,6 +178,16 @@ class Decoding:
         """How many tokens a row may still grow by."""
         return int(self._columns.limit[row] - self._columns.count[row])
 
+    def spare(self) -> int:
+        """How many slots their leases have for tokens to come."""
+        n = len(self.jobs)
+        return int(np.maximum(self._columns.slots[:n] - self._columns.count[:n], 0).sum())
+
+    def rooms(self) -> NDArray[np.int64]:
+        """How many tokens each may still grow by, [rows]."""
+        n = len(self.jobs)
+        return self._columns.limit[:n] - self._columns.count[:n]
+
     def generated(self) -> NDArray[np.int64]:
         """How many tokens each has sampled, [rows], unread ones included."""
         n = len(self.jobs)

@@ -19,13 +19,12 @@ from ...radix_cache import OutOfSlotsError, RadixCache
 from ..config import ScheduleConfig
 from ..request import RequestId
 from .decoding import Decoding, is_plain
+from .forecast import Forecast, peak
 from .job import Job
 from .order import Queue
 from .scoring import MAX_TREE_TOKENS
 from .sharing import Computing
 
-# Slots kept free for each running job when another is admitted; retraction covers the rest.
-RESERVE_TOKENS = 16
 # Slots that a decoding job gets at once beyond the one it needs: fifteen passes of peace.
 SLOTS_AHEAD = 15
 
@@ -75,8 +74,9 @@ class Scheduler:
     """Queues and budgets over one radix cache.
 
     Jobs wait in the order of the policy. A job is admitted when the cache has slots for all that it
-    must compute; when decoding runs out of slots, the job that has generated least is retracted:
-    its KV stays in the tree as far as memory allows, and it resumes later with the tokens it has.
+    must compute, and for what all running ones are taken to generate (`forecast.py`). When decoding
+    runs out of slots, the job that has generated least is retracted: its KV stays in the tree as
+    far as memory allows, and it resumes later with the tokens it has.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Scheduler:
         self.stepping: list[Job] = []  # running ones that are handled one by one
         self._settling: list[Job] = []  # those of them that may go to the columns
         self.decoding = Decoding()  # the other running ones
+        self._forecast = Forecast()
 
     @property
     def has_work(self) -> bool:
@@ -204,12 +205,13 @@ class Scheduler:
         if job.unread >= 0:
             job.read(-1)  # nobody will
         self._free(job)
+        if job.generated:
+            self._forecast.ended(job.generated)
 
     def _admit(self, job: Job, computing: Computing) -> Verdict:
         running = len(self.stepping) + len(self.decoding)
         if running >= self.config.max_running_requests:
             return Verdict.NO_ROOM
-        reserve = RESERVE_TOKENS * running
         # The last token is always computed, for its logits; so is whatever must be scored.
         limit = max(len(job.sequence) - 1, 0)
         if (scored := job.score_from) is not None:
@@ -218,12 +220,16 @@ class Scheduler:
         matched = self.cache.match_length(job.sequence, namespace=namespace)
         if self.cache.enabled and computing.shares(job, matched, limit):
             return Verdict.SHARES
-        if self.cache.available < job.count - min(matched, limit) + reserve:
+        needed = job.count - min(matched, limit)
+        if self.cache.available < needed:
+            return Verdict.NO_ROOM
+        growth = self._growth(job, needed) if running else 0
+        if self.cache.available < needed + growth:
             return Verdict.NO_ROOM
         lease = self.cache.acquire(job.sequence, namespace=namespace, limit=limit)
         self.cache.recall(lease, job.sequence[:limit])
         needed = job.count - len(lease)
-        if self.cache.available < needed + reserve:  # the match itself was what could be evicted
+        if self.cache.available < needed + growth:  # the match itself was what could be evicted
             self.cache.release(lease)
             return Verdict.NO_ROOM
         self.cache.extend(lease, needed)
@@ -232,6 +238,17 @@ class Scheduler:
         if job.retractions == 0:
             job.cached = min(lease.locked, job.prompt)
         return Verdict.ADMITTED
+
+    def _growth(self, job: Job, needed: int) -> int:
+        """Slots to be wanted beyond those of now, if `job` is admitted and takes `needed`."""
+        columns, others = self.decoding, [*self.stepping, job]
+        generated = np.append(columns.generated(), [other.generated for other in others])
+        rooms = [max(other.max_new - other.generated, 0) for other in others]
+        own = [other.count - other.cached for other in self.stepping]
+        prompts = np.array([row.prompt - row.cached for row in columns.jobs], dtype=np.int64)
+        rest = self._forecast.rest(generated, np.append(columns.rooms(), rooms))
+        wanted = peak(np.append(prompts + columns.generated(), [*own, needed]), rest)
+        return max(wanted - columns.spare(), 0)
 
     def _grow_columns(self) -> None:
         """Give every plain job the slot of its next token: a few at a time, while memory lasts."""
@@ -269,6 +286,7 @@ class Scheduler:
             job = self.stepping.pop(-least[1])
         assert job.unread < 0, "`may_retract` was heeded"
         self._free(job)
+        self._forecast.retracted()
         job.retractions += 1
         job.computed = 0
         job.forget_prompt_logprobs()
