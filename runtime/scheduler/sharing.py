@@ -1,7 +1,7 @@
 """Prefixes that are being computed: who shares one waits for it instead of computing it too.
 
-Forks, the members of a batch and `n > 1` arrive together and have most of their prompt in common. The first is admitted; the others follow one pass later and find its
-tokens in the tree.
+Forks, the members of a batch and `n > 1` arrive together and have most of their prompt in common.
+The first is admitted; the others follow one pass later and find its tokens in the tree.
 """
 
 from __future__ import annotations
