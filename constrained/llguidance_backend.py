@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, NoReturn
 
 import llguidance
@@ -149,6 +148,7 @@ class Grammar:
         self._start = start  # llguidance's, at the beginning
         self._compiler = compiler
         self._core = core  # what a schema became
+        self._completion: Completion | None = None
 
     def matcher(self) -> Matcher:
         """Start a new match at the beginning of the text."""
@@ -158,11 +158,14 @@ class Grammar:
         """Return what is wrong with a closed document."""
         return [] if self._check is None else self._check.failures(text)
 
-    @cached_property
+    @property
     def completion(self) -> Completion:
         """How texts are completed within a budget."""
-        speller = speller_of(self._compiler.vocabulary)
-        return Completion(self.spec, self.matcher(), outline(self.spec, self._core), speller)
+        if self._completion is None:
+            speller = speller_of(self._compiler.vocabulary)
+            read = outline(self.spec, self._core)
+            self._completion = Completion(self.spec, self.matcher(), read, speller)
+        return self._completion
 
 
 class Matcher:

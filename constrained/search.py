@@ -114,9 +114,10 @@ def _choices(matcher: Matcher, speller: Speller) -> list[int]:
     single = allowed[speller.lengths[allowed] == 1]
     if len(single) == 0:
         return [int(token) for token in allowed[:8]]
-    bytes_ = speller.data[speller.starts[single]].tolist()
+    spelled: list[int] = speller.data[speller.starts[single]].tolist()
     ranked = sorted(
-        zip(bytes_, single.tolist(), strict=True), key=lambda p: _RANK.get(p[0], p[0] + 99)
+        zip(spelled, single.tolist(), strict=True),
+        key=lambda pair: _RANK.get(pair[0], len(_RANK) + pair[0]),
     )
     return [token for _, token in ranked]
 
