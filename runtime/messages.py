@@ -180,6 +180,14 @@ class Usage(Message, frozen=True, kw_only=True):
     retractions: int = 0
 
 
+class Distortion(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a constraint did to one token, under the model's own distribution."""
+
+    kept: float  # log of the probability (nats) that the allowed tokens have together
+    rank: int  # how many tokens were likelier than the chosen one
+    forced: bool  # whether no other was allowed
+
+
 class Delta(Message, frozen=True, kw_only=True):
     """New tokens of one sequence since the last message."""
 
@@ -189,6 +197,7 @@ class Delta(Message, frozen=True, kw_only=True):
     logprobs: list[float] | None = None
     top_logprobs: list[TopLogprobs] | None = None
     id_logprobs: list[TopLogprobs] | None = None
+    distortions: list[Distortion] = []  # of constrained ones, with their log-probabilities
     input_logprobs: list[float | None] | None = None  # once, with the first delta
     input_top_logprobs: list[TopLogprobs | None] | None = None
     input_id_logprobs: list[TopLogprobs | None] | None = None

@@ -35,7 +35,12 @@ Segments = list[str | list[int]]
 
 CONNECT_TIMEOUT_S = 10.0
 HOLD_TTL_S = 3600.0  # of a pin whose owner may go without a word
-LOGPROB_LISTS = ("output_token_logprobs", "output_top_logprobs", "output_token_ids_logprobs")
+LOGPROB_LISTS = (
+    "output_token_logprobs",
+    "output_top_logprobs",
+    "output_token_ids_logprobs",
+    "output_token_distortion",
+)
 
 
 class RuntimeEndpoint:

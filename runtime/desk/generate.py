@@ -199,7 +199,7 @@ class Sent:
         logprobs = meta.get("output_token_logprobs_length", 0)
         chunk["text"] = chunk["text"][self.text :]
         chunk["output_ids"] = chunk["output_ids"][self.tokens :]
-        for name in ("token_logprobs", "top_logprobs", "token_ids_logprobs"):
+        for name in ("token_logprobs", "top_logprobs", "token_ids_logprobs", "token_distortion"):
             if f"output_{name}" in meta:
                 meta[f"output_{name}"] = meta[f"output_{name}"][self.logprobs :]
         self.text, self.tokens, self.logprobs = text, tokens, logprobs

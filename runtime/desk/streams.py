@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from math import expm1, fsum
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from ..errors import (
     InvalidRequestError,
     QueueFullError,
 )
-from ..messages import Delta, Finish, Submit, TopLogprobs, Usage
+from ..messages import Delta, Distortion, Finish, Submit, TopLogprobs, Usage
 from ..tokenizer import Tokenizer
 from .check import Checker
 from .detokenize import Detokenizer
@@ -65,6 +66,7 @@ class Stream:
     input_ids: list[TopLogprobs | None] = field(default_factory=list["TopLogprobs | None"])
     option_logprobs: list[list[float]] | None = None  # of each option's tokens, at the end
     embedding: bytes = b""  # [hidden] f32, little-endian, of a request with `pooling`
+    distortions: list[Distortion] = field(default_factory=list[Distortion])
     error: EngineError | GrammarError | None = None
     contract: Contract | None = None  # of its schema, where it was asked for or is not all enforced
     failures: list[Failure] | None = None  # of its schema, where that was checked
@@ -181,6 +183,7 @@ class Stream:
         self.logprobs.extend(delta.logprobs or ())
         self.top_logprobs.extend(delta.top_logprobs or ())
         self.id_logprobs.extend(delta.id_logprobs or ())
+        self.distortions.extend(delta.distortions)
         self.input_logprobs.extend(delta.input_logprobs or ())
         self.input_top.extend(delta.input_top_logprobs or ())
         self.input_ids.extend(delta.input_id_logprobs or ())
@@ -197,6 +200,7 @@ class Stream:
     def _drop_beyond(self, count: int) -> None:
         """Forget log-probabilities of tokens that came after the stop."""
         del self.logprobs[count:], self.top_logprobs[count:], self.id_logprobs[count:]
+        del self.distortions[count:]
 
     def _end(self, finish: Finish) -> None:
         if finish.type == "abort" or self.contract is None or self.contract.is_enforced:
@@ -276,6 +280,18 @@ def _contract_info(contract: Contract, *, whole: bool) -> dict[str, Any]:
     return {**contract.counts(), "findings": [msgspec.to_builtins(found) for found in findings]}
 
 
+def _distortion_info(found: list[Distortion]) -> dict[str, Any]:
+    """The sums over a constrained text; docs/structured-output.md says what they mean."""
+    return {
+        "tokens": len(found),
+        "forced": sum(each.forced for each in found),
+        "displaced": sum(each.rank > 0 for each in found),
+        "rank": sum(each.rank for each in found),
+        "removed_mass": -fsum(expm1(each.kept) for each in found),
+        "nats": -fsum(each.kept for each in found),
+    }
+
+
 def _logprob_info(stream: Stream, with_text: bool) -> dict[str, Any]:
     request = stream.submit.logprobs
     assert request is not None
@@ -299,6 +315,11 @@ def _logprob_info(stream: Stream, with_text: bool) -> dict[str, Any]:
         ),
         "output_token_logprobs_length": count,
     }
+    if stream.distortions:
+        info["distortion"] = _distortion_info(stream.distortions)
+        info["output_token_distortion"] = [
+            (-expm1(each.kept), each.rank, each.forced) for each in stream.distortions
+        ]
     if request.top:
         info["input_top_logprobs"] = rows(stream.input_top)
         info["output_top_logprobs"] = rows(stream.top_logprobs)

@@ -13,7 +13,7 @@ from ...constrained.contract import Contract
 from ...constrained.grammar import Grammar, Matcher
 from ...radix_cache import Lease
 from ..engine.inputs import unread
-from ..messages import Finish, Submit, TopLogprobs
+from ..messages import Distortion, Finish, Submit, TopLogprobs
 from .scoring import Options
 
 
@@ -52,6 +52,7 @@ class Job:
     input_top: list[TopLogprobs | None] | None = None
     input_ids: list[TopLogprobs | None] | None = None
     pooled: NDArray[np.floating[Any]] | None = None  # [hidden] with `pooling`: so far, in the end
+    distortions: list[Distortion] = field(default_factory=list[Distortion])
     logprobs: list[float] = field(default_factory=list[float])
     top_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])
     id_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])

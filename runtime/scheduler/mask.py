@@ -18,15 +18,15 @@ logger = logging.getLogger(__name__)
 def fill_mask(jobs: Sequence[Job], vocab_size: int) -> tuple[Tensor, NDArray[np.int32]] | None:
     """Fill the bitmask of the constrained jobs among `jobs`.
 
-    Jobs that have generated the same tokens under the same grammar share a row, which is filled
-    once: the samples of one prompt at their beginning, equal prompts under greedy.
+    Jobs that have generated the same tokens under one grammar and budget share a row, which is
+    filled once: the samples of one prompt at their beginning, equal prompts under greedy.
 
     Returns:
         The mask, [masks, ceil(vocab / 32)] i32 on the host, and [constrained, 2] the index in
         `jobs` of each constrained job beside its row of the mask; None when none is constrained.
     """
     filling: list[Job] = []  # of each row of the mask, the job whose matcher fills it
-    rows: dict[tuple[int, bytes], int] = {}
+    rows: dict[tuple[int, int, bytes], int] = {}
     pairs: list[tuple[int, int]] = []
     for index, job in enumerate(jobs):
         if job.matcher is None:
@@ -48,7 +48,7 @@ def fill_mask(jobs: Sequence[Job], vocab_size: int) -> tuple[Tensor, NDArray[np.
     return mask, np.array(pairs, dtype=np.int32)
 
 
-def _state(job: Job) -> tuple[int, bytes]:
-    """Equal for jobs whose matchers allow the same tokens now."""
+def _state(job: Job) -> tuple[int, int, bytes]:
+    """Equal for jobs whose matchers allow the same tokens now: near its end a budget counts."""
     assert job.grammar is not None
-    return id(job.grammar.result()), job.tokens[job.prompt : job.count].tobytes()
+    return id(job.grammar.result()), job.max_new, job.tokens[job.prompt : job.count].tobytes()

@@ -51,6 +51,7 @@ def delta_of(job: Job) -> Delta:
         logprobs=job.logprobs if wants else None,
         top_logprobs=job.top_logprobs if wants and job.top_logprobs else None,
         id_logprobs=job.id_logprobs if wants and job.id_logprobs else None,
+        distortions=job.distortions,
         input_logprobs=job.input_logprobs if first else None,
         input_top_logprobs=job.input_top if first else None,
         input_id_logprobs=job.input_ids if first else None,
@@ -67,7 +68,7 @@ def delta_of(job: Job) -> Delta:
     )
     job.reported = told
     job.forced = [index for index in job.forced if index >= told]
-    job.logprobs, job.top_logprobs, job.id_logprobs = [], [], []
+    job.logprobs, job.top_logprobs, job.id_logprobs, job.distortions = [], [], [], []
     return delta
 
 

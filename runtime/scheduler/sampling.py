@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..engine.distortion import distortions
 from ..engine.logits import Logprobs, Scores, copy_of, logprobs
 from ..engine.runner import Runner
 from ..engine.sampler import SampleRow
@@ -68,8 +69,11 @@ class Sample:
                 What a pass launched since has computed for such a job is not counted.
         """
         drawn = tokens.tolist()
+        held: dict[int, Tensor] = {}  # rows of the mask
         if self._mask is not None:
             self._keep_budgets(tokens, self._mask)
+            mask, pairs = self._mask
+            held = {index: mask[row : row + 1] for index, row in pairs.tolist()}
         for index, (job, token) in enumerate(zip(self.jobs, drawn, strict=True)):
             if token != tokens[index]:
                 job.computed = min(job.computed, job.count - 1)
@@ -77,6 +81,9 @@ class Sample:
                     self._scores[index] = self._score(index, tokens[index : index + 1])
             if index in self._scores and tokens[index] >= 0:
                 note(job, self._scores[index].read())
+                if index in held:
+                    part = slice(index, index + 1)
+                    job.distortions += distortions(self._logits[part], tokens[part], held[index])
 
     def _keep_budgets(
         self, tokens: NDArray[np.int64], mask: tuple[Tensor, NDArray[np.int32]]
@@ -136,7 +143,13 @@ def forced_logprobs(job: Job, logits: Tensor, position: int) -> Record | None:
         return None
     rows = logits[first - position - 1 :][: len(targets)]
     scores = logprobs(rows, targets, request.top, request.token_ids)
-    return lambda: note(job, scores.read())
+
+    def record() -> None:
+        note(job, scores.read())
+        if job.matcher is not None:
+            job.distortions += distortions(rows, targets, None)
+
+    return record
 
 
 def prompt_logprobs(job: Job, logits: Tensor, position: int) -> Record:
