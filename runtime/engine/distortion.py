@@ -13,7 +13,9 @@ from ...constrained.bitmask import apply_bitmask
 from ..messages import Distortion
 
 
-def distortions(logits: Tensor, tokens: NDArray[np.integer[Any]], mask: Tensor | None) -> list[Distortion]:
+def distortions(
+    logits: Tensor, tokens: NDArray[np.integer[Any]], mask: Tensor | None
+) -> list[Distortion]:
     """Compare what was chosen, and what was allowed, with what the model would have said.
 
     Args:
