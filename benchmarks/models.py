@@ -215,6 +215,9 @@ class Reference:
                 width = 0.05 if config.tie_word_embeddings and "embed" in name else 0.2
                 centre = float(parameter.detach().mean().round()) if parameter.dim() == 1 else 0.0
                 torch.nn.init.normal_(parameter, centre, width)
+        for module in self.model.modules():
+            if hasattr(module, "limit") and hasattr(config, "swiglu_limit"):
+                module.limit = config.swiglu_limit  # before 5.18 it was 7 whatever the settings say
         self.model.save_pretrained(folder)
         self.folder = folder
 

@@ -216,8 +216,9 @@ class Stream:
             if finish.fault is not None:
                 self.error = finish.fault.error()
                 return
-            self.error = kind(message)
-            self.error.retry_after_s = finish.retry_after_s
+            error = kind(message)
+            error.retry_after_s = finish.retry_after_s
+            self.error = error
 
 
 def closed_error(reason: str) -> EngineClosedError:

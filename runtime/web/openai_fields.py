@@ -84,7 +84,7 @@ def _response_format(wanted: Any) -> dict[str, Any]:
         case "json_schema":
             holder = wanted.get("json_schema")
             schema = holder.get("schema") if isinstance(holder, dict) else None
-            if schema is None:
+            if holder is None or schema is None:
                 raise InvalidRequestError("response_format.json_schema.schema is missing")
             # Who says that it need not be strict takes what is checked for what is enforced.
             loose = {"schema_mode": "best_effort"} if holder.get("strict") is False else {}

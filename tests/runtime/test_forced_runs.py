@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from radixlm.constrained.errors import GrammarError
 from radixlm.runtime.offline import Engine
@@ -205,7 +206,9 @@ def test_the_server_counts_forced_tokens(engine: Engine) -> None:
     assert after["forced_tokens"] - before["forced_tokens"] == meta["forced_tokens"]
     assert after["generated_tokens"] - before["generated_tokens"] == meta["completion_tokens"]
     passes = after["steps"] - before["steps"]
-    assert passes <= meta["completion_tokens"] - meta["forced_tokens"] + 1
+    # A device that runs ahead has launched a pass more when the host finds out that a run follows.
+    a_run = 2 if torch.cuda.is_available() else 1
+    assert passes <= a_run * (meta["completion_tokens"] - meta["forced_tokens"]) + 1
 
 
 def test_requests_that_are_cut_off_leave_nothing_behind(engine: Engine) -> None:
