@@ -247,7 +247,9 @@ def _decode(scheduler: Scheduler, requests: Sequence[Request]) -> list[Job]:
         requests[int(rid)].reply[at]
         for rid, at in zip(columns.rids, columns.generated().tolist(), strict=True)
     ]
-    ending = columns.append(np.array(tokens, dtype=np.int64))
+    columns.inputs()
+    columns.sampled()
+    _, ending = columns.read(np.array(tokens, dtype=np.int64))
     return columns.leave(ending, ended=True) if ending else []
 
 

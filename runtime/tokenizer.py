@@ -26,8 +26,11 @@ MAX_CACHED_GRAMMARS = 256
 # Stand-ins for the content of turns when a chat template is taken apart. Two adjacent turns show
 # what stands between contents; no template changes plain words like these.
 _FIRST, _SECOND, _THIRD = "Alphacontent", "Betacontent", "Gammacontent"
-# What a request says elsewhere than among a template's variables.
-_OWN_VARIABLES = frozenset({"messages", "tools", "add_generation_prompt"})
+# What a request says elsewhere than among a template's variables, and arguments of the function of
+# `transformers` that are none: who gives them expects what would not happen.
+_OWN_VARIABLES = frozenset({"messages", "tools", "add_generation_prompt"}) | {
+    *("chat_template", "continue_final_message", "tokenize", "return_dict", "return_tensors"),
+}
 # What stands before a text in the middle of a sequence while that is tokenised: no vocabulary has
 # a token of it and something else.
 _BEFORE = "\x01"
