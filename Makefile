@@ -41,7 +41,7 @@ test: $(VENV)/.dev ## the whole test suite
 	$(BIN)/python -m pytest
 
 quick: $(VENV)/.dev ## the fast part of the tests, under a minute
-	$(BIN)/python -m pytest -m 'not slow' -q --hypothesis-profile=quick
+	$(BIN)/python -m pytest -m 'not slow' -q --hypothesis-profile=quick -n 2 --dist worksteal
 
 lint: $(VENV)/.dev ## ruff, mypy, pyright, import contracts
 	$(BIN)/ruff check .
