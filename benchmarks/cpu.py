@@ -8,8 +8,8 @@ of 163 M parameters in the shape of Llama, written to a temporary folder; `shipp
 that comes with the package. The contestants take turns in one process, each with the same number
 of threads, and the median of the rounds counts. Two rates are given: `whole` divides the generated
 tokens by all of the time, prompts included; `decode` leaves out what a run takes that
-generates one token only. `transformers` runs with its dynamic cache and with its static one.
-llama.cpp is not measured here.
+generates a few tokens only. `transformers` runs with its dynamic cache and with its static one;
+llama.cpp where `llama_cpp` and `gguf` can be imported, on a file of the same weights and dtype.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "src")]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
+
+from llama_cpp_peer import LlamaCpp, write_gguf  # noqa: E402
 
 from radixlm.runtime.config import SHIPPED_MODEL  # noqa: E402
 from radixlm.runtime.offline import Engine  # noqa: E402
@@ -36,6 +39,8 @@ from radixlm.runtime.offline import Engine  # noqa: E402
 PROMPT, OUT = 128, 64  # tokens
 FEW = 2  # what is generated in the run that shows the cost of the prompts
 IDS = 4000  # that prompts are made of: every model here has them
+
+HAS_LLAMA_CPP = all(find_spec(name) for name in ("llama_cpp", "gguf"))
 
 Prompts: TypeAlias = list[list[int]]
 Contestant: TypeAlias = Callable[[Prompts, int], None]  # prompts, tokens to generate
@@ -128,24 +133,28 @@ def compare(path: Path, dtype: str, batches: list[int], rounds: int) -> list[dic
     model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
     found: list[dict[str, Any]] = []
     settings = {"model_path": path, "tokenizer_path": SHIPPED_MODEL, "dtype": dtype}
-    with Engine(in_process=True, max_total_tokens=1 << 14, **settings) as engine:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Engine(in_process=True, max_total_tokens=1 << 14, **settings) as engine,
+    ):
         contestants = {
             "radixlm": ours(engine),
             "transformers": transformers_generate(model, "dynamic"),
             "transformers_static": transformers_generate(model, "static"),
         }
+        peer = None
+        if HAS_LLAMA_CPP:
+            write_gguf(model, dtype, Path(folder) / "model.gguf")
+            threads = torch.get_num_threads()
+            file, length = Path(folder) / "model.gguf", PROMPT + OUT
+            peer = LlamaCpp(file, batch=max(batches), length=length, threads=threads)
+            contestants["llama.cpp"] = peer
         for batch in batches:
             rates = measure(contestants, batch, rounds)
-            best = max(rate["whole"] for name, rate in rates.items() if name != "radixlm")
-            best_decode = max(rate["decode"] for name, rate in rates.items() if name != "radixlm")
-            line = {
-                "dtype": dtype,
-                "batch": batch,
-                "tokens_per_s": rates,
-                "ratio": round(rates["radixlm"]["whole"] / best, 2),
-                "decode_ratio": round(rates["radixlm"]["decode"] / best_decode, 2),
-                "load": round(os.getloadavg()[0], 1),
-            }
+            line: dict[str, Any] = {"dtype": dtype, "batch": batch, "tokens_per_s": rates}
+            for name in ("transformers", "llama.cpp"):
+                line[f"ratio_{name}"] = ratios(rates, name)
+            line["load"] = round(os.getloadavg()[0], 1)
             found.append(line)
             for name, rate in rates.items():
                 print(
@@ -153,8 +162,20 @@ def compare(path: Path, dtype: str, batches: list[int], rounds: int) -> list[dic
                     f"decode {rate['decode']:8.1f} tokens/s",
                     flush=True,
                 )
-            print(f"    ratio {line['ratio']}, decode {line['decode_ratio']}; load {line['load']}")
+            print(f"    {line['ratio_transformers']} {line['ratio_llama.cpp']} {line['load']}")
+        if peer is not None:
+            peer.close()
     return found
+
+
+def ratios(rates: dict[str, dict[str, float]], peer: str) -> dict[str, float]:
+    """Ours over a peer's best; empty without the peer."""
+    theirs = [rate for name, rate in rates.items() if name.startswith(peer)]
+    return {
+        what: round(rates["radixlm"][what] / max(rate[what] for rate in theirs), 2)
+        for what in ("whole", "decode")
+        if theirs
+    }
 
 
 def main() -> None:
@@ -178,7 +199,8 @@ def main() -> None:
             found[name] = []
             for dtype in options.dtypes.split(","):
                 found[name] += compare(path, dtype, batches, options.rounds)
-    print("llama.cpp was left out: this script does not drive it")
+    if not HAS_LLAMA_CPP:
+        print("llama.cpp was left out: pip install llama-cpp-python gguf")
     if options.json:
         print(json.dumps({"cpu": found}))
 
