@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from ..ir import loop
+from .cache_view import CacheView
 from .config import EngineConfig, engine_config
 from .desk.desk import Desk
 from .desk.encode import EncodeRequest, encode
@@ -136,6 +137,16 @@ class Engine:
     def flush_cache(self) -> bool:
         """Forget every cached prefix; false, and nothing done, while requests run."""
         return loop.wait(self.desk.flush_cache())
+
+    def cache_tree(self, max_nodes: int = 200, max_tokens: int = 16) -> CacheView:
+        """Return the first nodes of the radix tree: printed as lines, drawn in a notebook.
+
+        Args:
+            max_nodes: at most so many, parents first.
+            max_tokens: what is shown of each node's tokens.
+        """
+        nodes = loop.wait(self.desk.browse(max_nodes=max_nodes, max_tokens=max_tokens))
+        return CacheView(nodes, self.desk.tokenizer.decode)
 
     def get_server_info(self) -> dict[str, Any]:
         """Settings and the scheduler's state, flat, as `GET /get_server_info` gives them."""
