@@ -169,6 +169,7 @@ def profile(options: argparse.Namespace) -> None:
     """Print where the scheduler's thread spends its time on constrained requests."""
     import cProfile
     import pstats
+    from unittest.mock import patch
 
     from radixlm.runtime.scheduler.loop import Loop
 
@@ -177,8 +178,10 @@ def profile(options: argparse.Namespace) -> None:
     def profiled(loop: Loop) -> None:
         profiler.runcall(run, loop)
 
-    Loop.run = profiled  # type: ignore[method-assign]
-    with rl.Engine(in_process=True, disable_forced_runs=options.forced == "off") as engine:
+    with (
+        patch.object(Loop, "run", profiled),
+        rl.Engine(in_process=True, disable_forced_runs=options.forced == "off") as engine,
+    ):
         constrained = tasks(options.requests, options.temperature)
         for _ in range(options.rounds):
             asyncio.run(serve(engine, constrained, options.at_once))

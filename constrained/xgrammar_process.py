@@ -2,24 +2,20 @@
 
 llguidance counts what it does and stops by itself; xgrammar does not: a grammar of a few kilobytes
 can take minutes and gigabytes over a real vocabulary. Only such grammars come here (`is_cheap`).
-What travels is length-prefixed text: the tokenizer first, then EBNF one way, and xgrammar's own
-serialised form the other. Nothing is pickled. The process leaves when its input ends.
+What travels is text: the tokenizer first, then EBNF one way, and xgrammar's own serialised form
+the other. The process leaves when its input ends.
 """
 
 from __future__ import annotations
 
-import os
 import resource
-import select
-import subprocess
 import sys
 import threading
-import time
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import xgrammar
+
+from .child import Child, put, questions
 
 __all__ = ["CompileError", "CompileProcess", "is_cheap", "main"]
 
@@ -53,7 +49,7 @@ class CompileProcess:
 
     def __init__(self, info: xgrammar.TokenizerInfo) -> None:
         self._info = info
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._turn = threading.Lock()
 
     def compile(self, ebnf: str) -> xgrammar.CompiledGrammar:
@@ -63,13 +59,13 @@ class CompileProcess:
             CompileError: what xgrammar says, or which limit is passed.
         """
         with self._turn:
-            process = self._process or self._start()
             try:
-                answer = _ask(process, ebnf.encode(), TIMEOUT_S)
+                child = self._child or self._start()
+                answer = child.ask(ebnf.encode(), TIMEOUT_S)
             except TimeoutError:
                 self.close()
                 raise CompileError(f"it does not compile within {TIMEOUT_S:g} s") from None
-            except (EOFError, BrokenPipeError):
+            except EOFError:
                 self.close()
                 raise CompileError(
                     f"its compiler ended, as it does beyond {MAX_MEMORY_BYTES >> 30} GiB"
@@ -80,84 +76,33 @@ class CompileProcess:
 
     def close(self) -> None:
         """End the process, if there is one."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            with process:  # closes its pipes, and waits
-                pass
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
 
     def __del__(self) -> None:
         self.close()
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        # The child imports this very package, installed or not.
-        package = Path(sys.modules[__name__.partition(".")[0]].__path__[0]).parent
-        path = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        with suppress(BrokenPipeError):  # the next call says so
-            _ask(self._process, self._info.serialize_json().encode(), START_S)
-        return self._process
+    def _start(self) -> Child:
+        self._child = Child.of_module(__name__)
+        self._child.ask(self._info.serialize_json().encode(), START_S)
+        return self._child
 
 
 def main() -> None:
     """Serve standard input."""
-    source, out = sys.stdin.buffer, sys.stdout.buffer
-    info = xgrammar.TokenizerInfo.deserialize_json(_take(source).decode())
+    asked, out = questions(sys.stdin.buffer), sys.stdout.buffer
+    info = xgrammar.TokenizerInfo.deserialize_json(next(asked).decode())
     compiler = xgrammar.GrammarCompiler(info, max_threads=1, cache_enabled=False)
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    _put(out, DONE)
-    while ebnf := _take(source):
+    put(out, DONE)
+    for ebnf in asked:
         try:
             grammar = xgrammar.Grammar.from_ebnf(ebnf.decode())
             answer = DONE + compiler.compile_grammar(grammar).serialize_json().encode()
         except (RuntimeError, ValueError, MemoryError) as error:
             answer = FAILED + (str(error) or type(error).__name__).encode()
-        _put(out, answer)
-
-
-def _ask(process: subprocess.Popen[bytes], question: bytes, timeout_s: float) -> bytes:
-    """Send a question and read the answer.
-
-    Raises:
-        TimeoutError: it did not come in time.
-        EOFError: the process has ended.
-    """
-    assert process.stdin is not None
-    assert process.stdout is not None
-    _put(process.stdin, question)
-    deadline = time.monotonic() + timeout_s
-    head = _read(process.stdout.fileno(), 8, deadline)
-    return _read(process.stdout.fileno(), int.from_bytes(head, "big"), deadline)
-
-
-def _read(file: int, count: int, deadline: float) -> bytes:
-    pieces: list[bytes] = []
-    while count:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0 or not select.select([file], [], [], left_s)[0]:
-            raise TimeoutError
-        piece = os.read(file, min(count, 1 << 20))
-        if not piece:
-            raise EOFError
-        pieces.append(piece)
-        count -= len(piece)
-    return b"".join(pieces)
-
-
-def _put(file: BinaryIO | Any, data: bytes) -> None:
-    file.write(len(data).to_bytes(8, "big") + data)
-    file.flush()
-
-
-def _take(file: BinaryIO) -> bytes:
-    """Read the next message; empty at the end."""
-    return file.read(int.from_bytes(file.read(8), "big"))
+        put(out, answer)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from .errors import (
 from .host import Copy, HostTier, HostUsage
 from .lease import Lease
 from .namespace import Namespace
-from .node import Slots, Tokens
+from .node import Node, Slots, Tokens
 from .picture import to_svg
 from .pins import PinInfo
 from .stats import Counts, Statistics, Usage
@@ -31,6 +31,7 @@ __all__ = [
     "LeaseReleasedError",
     "Namespace",
     "NoPinError",
+    "Node",
     "NodeInfo",
     "NotCachedError",
     "OutOfSlotsError",

@@ -5,8 +5,8 @@ None of that can be counted from inside jinja, so templates are rendered here: b
 bounds on its time and memory, without the environment's secrets, that nobody waits for in vain.
 It is run by its path and imports the standard library and jinja2 alone, so that it is there soon.
 
-Frames on both pipes: 8 bytes, big-endian, the length of the JSON that follows. The environment is
-that of `transformers.utils.chat_template_utils`, which templates are written for.
+Frames on both pipes, of JSON, are those of `constrained/child.py`. The environment is that of
+`transformers.utils.chat_template_utils`, which templates are written for.
 """
 
 from __future__ import annotations

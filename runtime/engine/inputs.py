@@ -20,7 +20,7 @@ Slots = NDArray[np.int32]
 class Row:
     """One sequence's part of a pass."""
 
-    tokens: NDArray[np.int32]  # [n] the new tokens, at least one; `unread(i)` where not known yet
+    tokens: NDArray[np.int32]  # [n] the new tokens, at least one; `stand_in(i)` where not known yet
     start: int  # tokens whose KV is in the pool already = position of tokens[0]
     slots: Slots  # [start + n] pool slots of every position, the new ones included
     logits_from: int  # logits are wanted after the new tokens logits_from..n-1 (n: after none)
@@ -30,7 +30,7 @@ class Row:
 class Decodes:
     """Sequences of which one token each goes through the model, and logits are wanted after it."""
 
-    tokens: NDArray[np.int64]  # [D] `unread(i)` where not known yet
+    tokens: NDArray[np.int64]  # [D] `stand_in(i)` where not known yet
     lengths: NDArray[np.int64]  # [D] positions of each sequence, the new one included
     addresses: NDArray[np.uint64]  # [D] where the slots of each lie, [length] i32
     slots: Callable[[], list[Slots]]  # the same as arrays
@@ -42,7 +42,7 @@ class Decodes:
         return cls(nothing, nothing, np.empty(0, np.uint64), list)
 
 
-def unread(index: int) -> int:
+def stand_in(index: int) -> int:
     """Stand for the `index`-th token that the pass before has drawn, before the host has read it.
 
     Its own inverse.
@@ -104,7 +104,7 @@ class Inputs:
             rows: prompts, and sequences that are handled one by one.
             staging: of the device.
             decodes: the other sequences.
-            drawn: [any] i64 on the device, the tokens that `unread` stands for.
+            drawn: [any] i64 on the device, the tokens that `stand_in` stands for.
         """
         for row in rows:
             assert len(row.slots) == row.start + len(row.tokens), "a slot for every position"

@@ -139,7 +139,7 @@ class Runner:
         Args:
             rows: prompts, and sequences that are handled one by one.
             decodes: the other sequences.
-            drawn: the pass before's tokens, if some inputs are `unread` ones of it.
+            drawn: the pass before's tokens, if some inputs are stand-ins for them.
 
         Returns:
             [W, vocab] f32: the logits of the decodes, one each, then those of every row's wanted

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..attention import Rule
 from .layers import ACTIVATION_NAMES
-from .llama import repeated
+from .learned import read_learned
 from .registry import Family
 from .settings import Settings
-from .spec import MLP, AttentionSpec, DecoderSpec, LayerSpec, LearnedPositions, Norm
+from .spec import DecoderSpec, LearnedPositions
 from .weights import Target
 
 
@@ -27,32 +26,17 @@ def read_spec(settings: Settings) -> DecoderSpec:
     hidden, heads = settings.integer("n_embd"), settings.integer("n_head")
     positions = settings.integer("n_positions")
     activation = settings.choice("activation_function", tuple(ACTIVATION_NAMES), "gelu_new")
-    norm = Norm(kind="layer", eps=settings.number("layer_norm_epsilon", 1e-5))
-    layer = LayerSpec(
-        attention=AttentionSpec(
-            heads=heads,
-            kv_heads=heads,
-            head_dim=hidden // heads,
-            rule=Rule(scale=(hidden // heads) ** -0.5),
-            bias=True,
-            out_bias=True,
-        ),
-        mlp=MLP(
-            intermediate=settings.integer("n_inner", 4 * hidden),
-            activation=ACTIVATION_NAMES[activation],
-            gated=False,
-            bias=True,
-        ),
-        norm=norm,
-    )
-    return DecoderSpec(
-        vocab_size=settings.integer("vocab_size"),
+    return read_learned(
+        settings,
         hidden=hidden,
+        heads=heads,
+        intermediate=settings.integer("n_inner", 4 * hidden),
+        activation=ACTIVATION_NAMES[activation],
+        eps=settings.number("layer_norm_epsilon", 1e-5),
+        bias=True,
+        positions=LearnedPositions(rows=positions),
         max_positions=positions,
-        layers=repeated(settings, layer, field="n_layer"),
-        norm=norm,
-        tied_embeddings=settings.flag("tie_word_embeddings", True),
-        learned_positions=LearnedPositions(rows=positions),
+        layers="n_layer",
     )
 
 

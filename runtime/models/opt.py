@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ..attention import Rule
 from .layers import ACTIVATION_NAMES
-from .llama import repeated
+from .learned import read_learned
 from .registry import Family
 from .settings import Settings
-from .spec import MLP, AttentionSpec, DecoderSpec, LayerSpec, LearnedPositions, Norm
+from .spec import DecoderSpec, LearnedPositions
 
 FIRST_ROW = 2  # of the table of positions; those before it belonged to padding
 
@@ -29,32 +28,17 @@ def read_spec(settings: Settings) -> DecoderSpec:
     positions = settings.integer("max_position_embeddings")
     activation = settings.choice("activation_function", tuple(ACTIVATION_NAMES), "relu")
     bias = settings.flag("enable_bias", True)
-    norm = Norm(kind="layer", eps=1e-5)
-    layer = LayerSpec(
-        attention=AttentionSpec(
-            heads=heads,
-            kv_heads=heads,
-            head_dim=hidden // heads,
-            rule=Rule(scale=(hidden // heads) ** -0.5),
-            bias=bias,
-            out_bias=bias,
-        ),
-        mlp=MLP(
-            intermediate=settings.integer("ffn_dim"),
-            activation=ACTIVATION_NAMES[activation],
-            gated=False,
-            bias=bias,
-        ),
-        norm=norm,
-    )
-    return DecoderSpec(
-        vocab_size=settings.integer("vocab_size"),
+    return read_learned(
+        settings,
         hidden=hidden,
+        heads=heads,
+        intermediate=settings.integer("ffn_dim"),
+        activation=ACTIVATION_NAMES[activation],
+        eps=1e-5,
+        bias=bias,
+        positions=LearnedPositions(rows=positions + FIRST_ROW, first=FIRST_ROW),
         max_positions=positions,
-        layers=repeated(settings, layer),
-        norm=norm,
-        tied_embeddings=settings.flag("tie_word_embeddings", True),
-        learned_positions=LearnedPositions(rows=positions + FIRST_ROW, first=FIRST_ROW),
+        layers="num_hidden_layers",
     )
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.inputs import Decodes, unread
+from ..engine.inputs import Decodes, stand_in
 from ..engine.sampler import Drawing
 from ..request import RequestId
 from .job import Job
@@ -53,7 +53,7 @@ class Columns:
     limit: NDArray[np.int64]  # tokens that it may have
     slots: NDArray[np.int64]  # that its lease has
     address: NDArray[np.uint64]  # of the lease's slots, i32
-    last: NDArray[np.int64]  # its last token, whose KV is not computed yet, or `unread` of it
+    last: NDArray[np.int64]  # its last token, whose KV is not computed yet, or its stand-in
     place: NDArray[np.int64]  # its row in the pass that was launched last
     unread: NDArray[np.int64]  # where its last token is in the pass sampled last; -1: it is known
     since: NDArray[np.int64]  # column of `recent` where its tokens begin
@@ -233,7 +233,7 @@ class Decoding:
         n, c = len(self.jobs), self._columns
         c.count[:n] += 1
         c.unread[:n] = np.arange(n)
-        c.last[:n] = unread(0) - c.unread[:n]
+        c.last[:n] = stand_in(0) - c.unread[:n]
 
     def read(self, tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
         """Learn the unread tokens.

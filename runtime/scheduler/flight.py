@@ -42,8 +42,7 @@ class Flight:
             runner: of the model.
             before: the tokens of the pass before, unless the host has read them.
         """
-        decoding = list(columns.jobs) if plan.decoding else []
-        self.jobs = [*decoding, *(piece.job for piece in plan.slices)]
+        self.jobs = jobs_in(plan, columns)
         self.drawn: Drawn | None = None
         self.prompts: list[Job] = []
         self._columns, self._runner = columns, runner
@@ -114,6 +113,11 @@ class Flight:
     def _record(self, record: Record | None) -> None:
         if record is not None:
             self._records.append(record)
+
+
+def jobs_in(plan: Plan, columns: Decoding) -> list[Job]:
+    """The jobs of a pass, in its order, before any of them leaves the columns."""
+    return [*(columns.jobs if plan.decoding else []), *(piece.job for piece in plan.slices)]
 
 
 @dataclass(frozen=True, slots=True)

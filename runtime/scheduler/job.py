@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...constrained.contract import Contract
 from ...constrained.grammar import Grammar, Matcher
 from ...radix_cache import Lease
-from ..engine.inputs import unread
+from ..engine.inputs import stand_in
 from ..messages import Distortion, Finish, Submit, TopLogprobs
 from .scoring import Options
 
@@ -83,7 +83,7 @@ class Job:
         return self.generated >= self.max_new
 
     @property
-    def is_done(self) -> bool:
+    def awaits_reading(self) -> bool:
         """Whether nothing is left but to read its last token."""
         return self.unread >= 0 and self.is_full
 
@@ -144,7 +144,7 @@ class Job:
 
     def append_unread(self, index: int) -> None:
         """Add the token that is the `index`-th of the pass under way."""
-        self.append(unread(index))
+        self.append(stand_in(index))
         self.unread = index
 
     def read(self, token: int) -> None:

@@ -44,7 +44,7 @@ from ..request import RequestId
 from . import pins, pooling
 from .closing import begin
 from .disk import Disk
-from .flight import Flight
+from .flight import Flight, jobs_in
 from .forced import Forcing
 from .job import Job
 from .output import aborted, delta_of, finish_of, refused
@@ -214,7 +214,8 @@ class Loop:
                     continue
                 if job.submit.wants_contract or not grammar.contract.is_enforced:
                     job.contract = grammar.contract
-                self._force(job)
+                if self._force(job):
+                    job.due = finish_of(job)
                 self.scheduler.add(job)
         self._compiling = still
 
@@ -274,8 +275,7 @@ class Loop:
     def _launch(self, plan: Plan) -> Flight | None:
         """Start a pass; None when that failed, or nothing of it is to be sampled."""
         columns = self.scheduler.decoding
-        jobs = [*(columns.jobs if plan.decoding else []), *(piece.job for piece in plan.slices)]
-        with self._failing(jobs):
+        with self._failing(jobs_in(plan, columns)):
             self._move_pages()
             rest, pooled = pooling.part(plan)
             if pooled:
@@ -292,7 +292,7 @@ class Loop:
         ended = pooling.pool(self._runner, plan.slices)
         self.scheduler.commit(plan)
         for job in ended:
-            self._end_job(job)
+            self._tell(job)
 
     def _move_pages(self) -> None:
         """Copy what was evicted to the host, and what comes back, before slots are written."""
@@ -311,11 +311,11 @@ class Loop:
             tokens = flight.read()
             if len(self.scheduler.decoding):
                 self._decode(tokens)
-            for job in self.scheduler.unread():
+            for job in self.scheduler.awaiting():
                 self._generate(job, int(tokens[job.unread]))
             for job in flight.prompts:
                 if job.finish is None:
-                    self._end_job(job)
+                    self._tell(job)
 
     def _decode(self, tokens: NDArray[np.int64]) -> None:
         """Give each job in the columns its next token."""
@@ -335,7 +335,7 @@ class Loop:
             if new[row] < 0:
                 self._drop(job, NO_TOKEN, 500)
             else:
-                self._end_job(job)
+                self._tell(job)
 
     def _generate(self, job: Job, token: int) -> None:
         """Give a job outside the columns its next token."""
@@ -350,18 +350,18 @@ class Loop:
             return
         if not stopped:
             self._force(job)
-        self._end_job(job)
+        self._tell(job)
         if job.finish is None:
             self.scheduler.settle(job)
 
-    def _force(self, job: Job) -> None:
-        """Append what a job's grammar forces."""
-        if self._forcing is not None and (count := self._forcing.extend(job)):
-            self._generated += count
-            self._forced += count
-            job.due = finish_of(job)
+    def _force(self, job: Job) -> int:
+        """Append what a job's grammar forces; return how many tokens that is."""
+        count = 0 if self._forcing is None else self._forcing.extend(job)
+        self._generated += count
+        self._forced += count
+        return count
 
-    def _end_job(self, job: Job) -> None:
+    def _tell(self, job: Job) -> None:
         """Tell the desk of the job's news; release the job if it has its last token."""
         if job.reported == 0:
             self._prompt += job.prompt

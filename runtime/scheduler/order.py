@@ -22,8 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ...radix_cache import RadixCache
-from ...radix_cache.node import Node
+from ...radix_cache import Node, RadixCache
 from .job import Job
 
 MATCHES_A_PASS = 128  # look-ups of a few microseconds each

@@ -125,7 +125,9 @@ class Scheduler:
         for job in list(self.stepping):
             self._grow(job)  # which may retract others, before or after their turn
         # Who is done waits for its last token to be read.
-        slices = [Slice(job, 1) for job in self.stepping if job.to_compute == 1 and not job.is_done]
+        slices = [
+            Slice(job, 1) for job in self.stepping if job.to_compute == 1 and not job.awaits_reading
+        ]
         budget = max(budget - len(slices) - len(self.decoding), 1)
         several = [job for job in self.stepping if job.to_compute > 1]
         several.sort(key=lambda job: job.computed < job.prompt)  # forced runs before prompts
@@ -137,7 +139,7 @@ class Scheduler:
             slices += self._admissions(budget)
         return Plan(len(self.decoding), slices)
 
-    def unread(self) -> list[Job]:
+    def awaiting(self) -> list[Job]:
         """The jobs outside the columns whose last token is to be read."""
         return [job for job in self.stepping if job.unread >= 0]
 

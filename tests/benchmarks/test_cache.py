@@ -1,27 +1,18 @@
 """The offline optimum that `benchmarks/cache.py` measures against."""
 
-import importlib.util
 import random
-import sys
 from itertools import combinations
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "cache.py"
+from ..scripts import load
 
 
 @pytest.fixture(scope="module")
 def cache() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_of_the_cache", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load("benchmarks/cache.py")
 
 
 def best_by_trying_all(paths: list[list[int]], reusable: list[int], capacity: int) -> int:

@@ -1,12 +1,10 @@
 """A short run of `benchmarks/complete.py` on the schemas that it has of its own."""
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "complete.py"
+from ..scripts import load
 
 
 @pytest.mark.slow
@@ -14,13 +12,8 @@ def test_every_generation_is_valid_whole_and_within_its_budget(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("RADIXLM_DATA", raising=False)
-    spec = importlib.util.spec_from_file_location("benchmark_of_budgets", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    spec.loader.exec_module(module)
+    module = load("benchmarks/complete.py")
     (result,) = module.main(["--generations", "36", "--json"])
     assert result["generations"] == 36
     assert result["valid_and_whole"] == result["within_budget"] == 36

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import random
 from types import ModuleType
 
@@ -8,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-import radixlm.constrained.bitmask
 from radixlm.constrained.bitmask import allocate_bitmask, apply_bitmask, apply_bitmask_reference
+
+from ..scripts import load
 
 
 def random_case(seed: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -82,13 +82,7 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The kernels as Triton's interpreter runs them: made anew, as that is settled at import."""
     pytest.importorskip("triton", reason="Triton is not installed")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    folder = radixlm.constrained.bitmask.__file__.rpartition("/")[0]
-    spec = importlib.util.spec_from_file_location("interpreted", f"{folder}/kernels.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("src/radixlm/constrained/kernels.py")
 
 
 def test_the_kernel_agrees_with_the_reference_under_tritons_interpreter(

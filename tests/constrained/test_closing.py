@@ -110,18 +110,24 @@ def test_the_minimum_of_a_regex_is_exact(
     assert minimum.tokens == 0 or not can("", min(minimum.tokens, 6) - 1)
 
 
+def few_tokens(rng: random.Random, compiler: auto_backend.Compiler) -> tuple[Grammar, str, int]:
+    """A pattern whose minimum, one to three tokens, is small enough to try all texts."""
+    while True:
+        source = pattern(rng, depth=2).replace("[^b]", "[ac]")
+        grammar = compiler.compile(GrammarSpec.regex(source))
+        minimum = grammar.completion.minimum
+        assert minimum is not None
+        if 0 < minimum.tokens <= 3:
+            return grammar, source, minimum.tokens
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_exactly_the_tokens_that_leave_a_way_are_legal_under_a_regex(
     seed: int, compiler: auto_backend.Compiler, letters: Vocabulary
 ) -> None:
     rng = random.Random(seed)
-    source = pattern(rng, depth=2).replace("[^b]", "[ac]")
-    grammar = compiler.compile(GrammarSpec.regex(source))
-    minimum = grammar.completion.minimum
-    assert minimum is not None
-    if not 0 < minimum.tokens <= 3:
-        pytest.skip("a pattern whose texts are too short, or too long to try them all")
-    budget = minimum.tokens + seed % 2
+    grammar, source, minimum = few_tokens(rng, compiler)
+    budget = minimum + seed % 2
     match = Closing.of(grammar, budget)
     assert isinstance(match, Closing)
     can, text = reachable(source, budget), ""

@@ -517,13 +517,3 @@ def test_a_request_is_checked_before_it_runs(engine: Engine) -> None:
         engine.generate("a", nosuch=1)
     with pytest.raises(InvalidRequestError, match="temprature"):
         engine.generate("a", {"temprature": 1})
-
-
-def test_the_tree_is_lines_of_text_and_a_picture_in_notebooks(open_engine: Open) -> None:
-    engine = open_engine()
-    assert "<svg" in engine.cache_tree()._repr_svg_(), "an empty tree has one, too"
-    engine.generate(LONG, GREEDY)
-    tree = engine.cache_tree(max_tokens=400)
-    assert LONG[:20] in str(tree)
-    assert tree._repr_svg_().startswith("<svg")
-    assert sum(node.num_tokens for node in tree.nodes) > len(LONG) // 8

@@ -110,8 +110,8 @@ def test_the_process_sees_no_secrets(renderer: Renderer, monkeypatch: pytest.Mon
     fresh = Renderer()
     try:
         fresh.render("x", {"messages": MESSAGES})
-        assert fresh._process is not None
-        with open(f"/proc/{fresh._process.pid}/environ") as file:
+        assert fresh._child is not None
+        with open(f"/proc/{fresh._child.pid}/environ") as file:
             assert "secret" not in file.read()
     finally:
         fresh.close()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +12,9 @@ from radixlm.lang.check.tokens import Range
 from radixlm.runtime.config import ModelConfig
 from radixlm.runtime.tokenizer import Tokenizer, load_tokenizer
 
+from ...scripts import load
 from ..programs import corpus
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
 KEYS = {"prompt": "prompt_tokens", "cached": "cached_tokens", "decoded": "completion_tokens"}
 
 
@@ -27,13 +24,7 @@ def tokenizer() -> Tokenizer:
 
 
 def example(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load(f"examples/{name}.py")
 
 
 def once(estimate: Estimate, name: str) -> Item | None:

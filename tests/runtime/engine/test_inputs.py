@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from radixlm.runtime.engine.inputs import Decodes, Inputs, Row, Staging, unread
+from radixlm.runtime.engine.inputs import Decodes, Inputs, Row, Staging, stand_in
 
 
 def row(start: int, count: int, logits_from: int, first_slot: int) -> Row:
@@ -45,13 +45,13 @@ def test_decodes_come_before_the_rows() -> None:
 def test_tokens_that_the_host_has_not_read_come_from_the_device() -> None:
     slots = [np.array([7], dtype=np.int32), np.array([9], dtype=np.int32)]
     decodes = Decodes(
-        tokens=np.array([unread(2), 70]),
+        tokens=np.array([stand_in(2), 70]),
         lengths=np.array([1, 1]),
         addresses=np.array([each.ctypes.data for each in slots], dtype=np.uint64),
         slots=lambda: slots,
     )
-    one = Row(np.array([unread(0)], np.int32), 0, np.array([4], np.int32), logits_from=0)
-    failed = Row(np.array([unread(1)], np.int32), 0, np.array([5], np.int32), logits_from=0)
+    one = Row(np.array([stand_in(0)], np.int32), 0, np.array([4], np.int32), logits_from=0)
+    failed = Row(np.array([stand_in(1)], np.int32), 0, np.array([5], np.int32), logits_from=0)
     drawn = torch.tensor([11, -1, 13])
     staging = Staging(torch.device("cpu"))
     inputs = Inputs.build([one, failed], staging, decodes, drawn)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -14,18 +11,13 @@ import transformers
 
 from radixlm.runtime.attention.plain import PlainAttention
 
-SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "models.py"
+from ...scripts import load
+
 TOLERANCE = 2e-4  # of logits in f32
 
 
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("model_matrix", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load("benchmarks/models.py")
 
 
 MATRIX = script()

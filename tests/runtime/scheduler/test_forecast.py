@@ -11,7 +11,7 @@ from radixlm.runtime.scheduler.forecast import CAUTION, REMEMBERED, UNKNOWN, For
 from radixlm.runtime.scheduler.job import Job
 from radixlm.runtime.scheduler.schedule import Scheduler
 
-from .test_schedule import Simulation, Wish, continuation
+from .simulation import Simulation, Wish, continuation
 
 
 def rest(forecast: Forecast, generated: int, room: int = 1000) -> int:
@@ -70,8 +70,7 @@ def test_old_lengths_are_forgotten() -> None:
 
 def crowds() -> tuple[int, int]:
     """Retractions and passes of three crowds of eighty requests, once the first has been learnt."""
-    simulation = Simulation(pool=800, chunk=64, max_running=32)
-    simulation.check = lambda: None  # type: ignore[method-assign] # others look at that
+    simulation = Simulation(pool=800, chunk=64, max_running=32, is_checked=False)
     rng = random.Random(1)
     retractions = begun = 0
     for first in (20, 21, 22):
