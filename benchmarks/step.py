@@ -1,22 +1,30 @@
 """What a step of the scheduler costs besides the model's forward pass.
 
-The real loop, scheduler, cache, sampler and messages; the model is replaced by a tensor of logits.
-Choosing the tokens is told apart: it is the device's work, a CPU's here.
+The real loop, scheduler, cache, sampler, grammars and messages; the model is replaced by a tensor
+of logits. Choosing the tokens is told apart: it is the device's work, a CPU's here. All of it runs
+on one thread, whose CPU time counts: what else the machine does matters little.
 
     python benchmarks/step.py [--json]
+    python benchmarks/step.py --profile forced --batches 16    # where the loop's time goes
+
+The constrained write lists of records, each its own. In "masked" every token is sampled, in
+"forced" a step also appends what the grammar forces; tokens are those of a step, all requests
+together.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
+import pstats
 import statistics
 import time
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 
-from radixlm.constrained.compiler import GrammarCompiler
 from radixlm.runtime.config import CacheConfig, EngineConfig
 from radixlm.runtime.engine.inputs import Inputs, Staging
 from radixlm.runtime.engine.runner import Runner
@@ -24,9 +32,24 @@ from radixlm.runtime.engine.sampler import Sampler
 from radixlm.runtime.ipc import SchedulerEnd
 from radixlm.runtime.messages import Progress, Submit
 from radixlm.runtime.request import RequestId, SamplingParams
+from radixlm.runtime.scheduler.forced import Forcing
 from radixlm.runtime.scheduler.loop import Loop
+from radixlm.runtime.tokenizer import load_tokenizer
 
-VOCAB, PROMPT, STEPS = 4096, 64, 200
+VOCAB, PROMPT, STEPS = 4096, 64, 200  # the vocabulary is the shipped model's
+BATCHES = "1,8,32,256"
+RECORD = {
+    "type": "object",
+    "properties": {
+        "order_identifier": {"type": "integer", "minimum": 0, "maximum": 9999},
+        "customer_name": {"type": "string", "pattern": "^[a-z]{3,12}$"},
+        "shipping_method": {"enum": ["standard_delivery", "express_delivery", "store_pickup"]},
+        "short_description": {"type": "string", "minLength": 20, "maxLength": 60},
+        "requires_signature": {"type": "boolean"},
+    },
+    "required": ["order_identifier", "customer_name", "shipping_method", "short_description"],
+    "additionalProperties": False,
+}
 
 
 class TimedSampler(Sampler):
@@ -35,9 +58,9 @@ class TimedSampler(Sampler):
     seconds = 0.0
 
     def draw(self, *arguments: Any) -> Any:
-        start = time.perf_counter()
+        start = time.thread_time()
         tokens = super().draw(*arguments)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.thread_time() - start
         return tokens
 
 
@@ -47,11 +70,12 @@ class NoModel:
     vocab_size, context_length, num_slots, host_pool = VOCAB, 4096, 1 << 18, None
     is_asynchronous = False
 
-    def __init__(self) -> None:
+    def __init__(self, unlikely: list[int]) -> None:
         self.sampler = TimedSampler(cpu_kernels=True)
         self.device = torch.device("cpu")
         self._staging = Staging(self.device)
         self._logits = torch.randn(1 << 10, VOCAB)
+        self._logits[:, unlikely] = -100
 
     def forward(self, rows: Any, decodes: Any = None, drawn: Any = None) -> torch.Tensor:
         Inputs.build(rows, self._staging, decodes)
@@ -75,51 +99,116 @@ class NoDesk:
         _encoder.encode(message)
 
 
-def measure(batch: int, sampling: SamplingParams) -> tuple[float, float]:
-    """Return the microseconds of a decoding step of `batch` sequences, medians of many.
+class Grammars:
+    """The shipped model's tokenizer, as far as constrained requests need it."""
 
-    The loop's own first, then those of choosing the tokens.
-    """
-    desk, model = NoDesk(), NoModel()
-    config = EngineConfig(cache=CacheConfig(max_total_tokens=NoModel.num_slots))
+    def __init__(self) -> None:
+        tokenizer = load_tokenizer(EngineConfig().model)
+        vocabulary = tokenizer.vocabulary(VOCAB, (0,))
+        self.compiler = tokenizer.grammar_compiler(vocabulary)
+        self.forcing = Forcing(tokenizer.spelling(vocabulary))
+        # Whatever ends a list, so that none does.
+        self.closing = [token for token, text in enumerate(vocabulary.tokens) if b"]" in text]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the requests of a measurement ask for."""
+
+    temperature: float = 0.0
+    constrained: bool = False
+    forces: bool = False
+
+
+KINDS = {
+    "greedy": Kind(),
+    "sampled": Kind(temperature=0.8),
+    "masked": Kind(constrained=True),
+    "forced": Kind(constrained=True, forces=True),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Medians of many steps: microseconds of the loop and of choosing tokens; tokens generated."""
+
+    loop: float
+    sample: float
+    tokens: float
+
+
+def measure(kind: Kind, batch: int, grammars: Grammars, profiler: cProfile.Profile | None) -> Step:
+    """Let so many sequences decode."""
+    desk, model = NoDesk(), NoModel(grammars.closing)
     loop = Loop(
-        config,
+        EngineConfig(cache=CacheConfig(max_total_tokens=NoModel.num_slots)),
         cast(Runner, model),
-        cast(GrammarCompiler, None),
+        grammars.compiler,
         cast(SchedulerEnd, desk),
+        grammars.forcing if kind.forces else None,
+    )
+    sampling = SamplingParams(
+        temperature=kind.temperature,
+        max_new_tokens=2 * STEPS if not kind.constrained else model.context_length - PROMPT,
+        json_schema=json.dumps({"type": "array", "items": RECORD}) if kind.constrained else None,
     )
     for index in range(batch):
         tokens = [(index * 31 + i) % VOCAB for i in range(PROMPT)]
         desk.inbox.append(
             Submit(rid=RequestId(str(index)), tokens=tokens, sampling=sampling, seed=index)
         )
-    own: list[float] = []
-    drawing: list[float] = []
-    for _ in range(STEPS):
-        start, before = time.perf_counter(), model.sampler.seconds
+    while not loop.scheduler.running:  # the grammar is compiled
         loop.turn()
-        drawing.append(model.sampler.seconds - before)
-        own.append(time.perf_counter() - start - drawing[-1])
-    return tuple(statistics.median(times[STEPS // 4 :]) * 1e6 for times in (own, drawing))
+    steps: list[Step] = []
+    for index in range(STEPS):
+        if index == STEPS // 4 and profiler is not None:
+            profiler.enable()
+        start, before, tokens = time.thread_time(), model.sampler.seconds, loop._generated
+        loop.turn()
+        sample = model.sampler.seconds - before
+        own = time.thread_time() - start - sample
+        steps.append(Step(own * 1e6, sample * 1e6, loop._generated - tokens))
+    if profiler is not None:
+        profiler.disable()
+    assert len(loop.scheduler.running) == batch, "all go on"
+    late = steps[STEPS // 4 :]
+    return Step(
+        statistics.median(step.loop for step in late),
+        statistics.median(step.sample for step in late),
+        statistics.mean(step.tokens for step in late),
+    )
 
 
 def main() -> None:
+    """Measure from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--batches", default=BATCHES)
+    parser.add_argument("--profile", metavar="KIND", help="show where the loop's time goes instead")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    kinds = {
-        "greedy": SamplingParams(temperature=0, max_new_tokens=STEPS + 1),
-        "sampled": SamplingParams(temperature=0.8, max_new_tokens=STEPS + 1),
-    }
+    grammars = Grammars()
+    batches = [int(batch) for batch in options.batches.split(",")]
+    if options.profile:
+        profiler = cProfile.Profile()
+        for batch in batches:
+            measure(KINDS[options.profile], batch, grammars, profiler)
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
+        return
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for kind, sampling in kinds.items():
+    for kind in options.kinds.split(","):
         found[kind] = {}
-        for batch in (1, 8, 32, 256):
-            own, drawing = measure(batch, sampling)
-            found[kind][str(batch)] = {"loop": round(own, 1), "sample": round(drawing, 1)}
+        for batch in batches:
+            step = measure(KINDS[kind], batch, grammars, None)
+            found[kind][str(batch)] = {
+                "loop": round(step.loop, 1),
+                "sample": round(step.sample, 1),
+                "tokens": round(step.tokens, 1),
+            }
             print(
-                f"{kind:8} batch {batch:4}: loop {own:7.1f} µs, choosing tokens {drawing:8.1f} µs"
+                f"{kind:8} batch {batch:4}: loop {step.loop:7.1f} µs, choosing tokens "
+                f"{step.sample:8.1f} µs, {step.tokens:6.1f} tokens"
             )
     if options.json:
         print(json.dumps({"step_us": found, "allowed_loop_us_at_256": 150 + 2 * 256}))
