@@ -2,6 +2,7 @@
 
     spec.py       regex, EBNF, GBNF, Lark, JSON Schema, any JSON object, choices
     compile.py    one spec to a grammar and its contract
+    masked.py     what back ends make of a spec
     compiler.py   specs to grammars, on worker threads, each compiled once
     grammar.py    the protocols: a `Grammar` makes `Matcher`s, which fill masks and accept tokens
     contract.py   what is enforced, checked, refused of a schema; check.py validates documents

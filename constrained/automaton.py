@@ -1,8 +1,9 @@
 """The language of a pattern as a bounded automaton: is it empty, finite, how short is its shortest.
 
 States are sets of partial derivatives (Antimirov, 1996) of the pattern that `pattern.py` lowers, so
-only what is reachable is built and nothing is determinised beyond `MAX_STATES`. interegular was not
-chosen for it: it has no such bound, and `.*a.{30}` takes it to 2^30 states.
+only what is reachable is built and nothing is determinised beyond `MAX_STATES`. interegular, which
+answers the same questions, was not chosen for it: it has no such bound, and `.*a.{30}` takes it to
+2^30 states.
 """
 
 from __future__ import annotations

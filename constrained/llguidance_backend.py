@@ -21,8 +21,7 @@ from torch import Tensor
 
 from .bitmask import allocate_bitmask
 from .check import Check
-from .completion import Completion
-from .contract import Contract, Failure
+from .contract import Contract
 from .errors import (
     GrammarError,
     LimitError,
@@ -31,13 +30,12 @@ from .errors import (
     UnsupportedError,
 )
 from .llguidance_numbers import with_cut_bounds
+from .masked import MaskedGrammar
 from .normal.form import Core
-from .outline import outline
 from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .regexes import rust_syntax
 from .spec import GrammarSpec, parse_json
-from .spelling import speller_of
 from .tags import lower_tags
 from .vocab import Vocabulary
 
@@ -79,7 +77,7 @@ class Compiler:
         self._vocabulary = vocabulary
         self._stop_row = _stop_row(vocabulary)
 
-    def compile(self, spec: GrammarSpec) -> Grammar:
+    def compile(self, spec: GrammarSpec) -> MaskedGrammar:
         """Compile, on the calling thread.
 
         Raises:
@@ -106,15 +104,21 @@ class Compiler:
 
     def _grammar(
         self, spec: GrammarSpec, lark: str, contract: Contract, check: Check | None, core: Core
-    ) -> Grammar:
+    ) -> MaskedGrammar:
         # At the end, so that lines in messages are the user's.
         source = llguidance.LLMatcher.grammar_from_lark(f"{lark}\n{EVERY_TOKEN}\n")
         matcher = llguidance.LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
         if matcher.is_error():
             _refuse(matcher.get_error(), spec)
-        grammar = Grammar(spec, contract, check, matcher, self, core)
-        mask = allocate_bitmask(1, self._vocabulary.size)
-        grammar.matcher().fill(mask, 0)
+        grammar = MaskedGrammar(
+            spec,
+            contract,
+            check,
+            core,
+            self._vocabulary,
+            lambda: Matcher(matcher.deep_copy(), self, spec.kind),
+        )
+        grammar.matcher().fill(mask := allocate_bitmask(1, self._vocabulary.size), 0)
         if not mask.any():
             raise UnsatisfiableError("no token of the vocabulary can begin it", kind=spec.kind)
         return grammar
@@ -128,44 +132,6 @@ class Compiler:
     def stop_row(self) -> Row:
         """A row that allows stop tokens alone: [ceil(vocab / 32)] i32 on the CPU."""
         return self._stop_row
-
-
-class Grammar:
-    """A compiled grammar; see the protocol."""
-
-    def __init__(
-        self,
-        spec: GrammarSpec,
-        contract: Contract,
-        check: Check | None,
-        start: Any,
-        compiler: Compiler,
-        core: Core,
-    ) -> None:
-        self.spec = spec
-        self.contract = contract
-        self._check = check
-        self._start = start  # llguidance's, at the beginning
-        self._compiler = compiler
-        self._core = core  # what a schema became
-        self._completion: Completion | None = None
-
-    def matcher(self) -> Matcher:
-        """Start a new match at the beginning of the text."""
-        return Matcher(self._start.deep_copy(), self._compiler, self.spec.kind)
-
-    def check(self, text: str) -> list[Failure]:
-        """Return what is wrong with a closed document."""
-        return [] if self._check is None else self._check.failures(text)
-
-    @property
-    def completion(self) -> Completion:
-        """How texts are completed within a budget."""
-        if self._completion is None:
-            speller = speller_of(self._compiler.vocabulary)
-            read = outline(self.spec, self._core)
-            self._completion = Completion(self.spec, self.matcher(), read, speller)
-        return self._completion
 
 
 class Matcher:

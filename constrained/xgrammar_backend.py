@@ -26,18 +26,16 @@ from torch import Tensor
 
 from .bitmask import allocate_bitmask
 from .check import Check
-from .completion import Completion
-from .contract import Contract, Failure
+from .contract import Contract
 from .ebnf import alternation, literal
 from .errors import LimitError, MalformedError, UnsatisfiableError, UnsupportedError
 from .gbnf import one_line_rules
+from .masked import MaskedGrammar
 from .normal.form import Core
-from .outline import outline
 from .pattern import lower_pattern
 from .plan import compile_json
 from .schema import lower_schema
 from .spec import GrammarSpec, parse_json
-from .spelling import speller_of
 from .vocab import Vocabulary
 from .xgrammar_process import CompileError, CompileProcess, is_cheap
 
@@ -60,7 +58,7 @@ class Compiler:
         self._process = CompileProcess(info)  # for what may take long
         self._ids = _Ids.of(vocabulary)
 
-    def compile(self, spec: GrammarSpec) -> Grammar:
+    def compile(self, spec: GrammarSpec) -> MaskedGrammar:
         """Compile; takes milliseconds to seconds, on the calling thread.
 
         Raises:
@@ -80,7 +78,7 @@ class Compiler:
 
     def _grammar(
         self, spec: GrammarSpec, text: str, contract: Contract, check: Check | None, core: Core
-    ) -> Grammar:
+    ) -> MaskedGrammar:
         try:
             grammar = xgrammar.Grammar.from_ebnf(text)
         except (RuntimeError, ValueError) as error:
@@ -98,9 +96,15 @@ class Compiler:
                 kind=spec.kind,
                 hint="Make it smaller: fewer rules and alternatives, less repetition.",
             ) from error
-        result = Grammar(spec, contract, check, compiled, self._ids, core)
-        mask = allocate_bitmask(1, self._ids.vocabulary.size)
-        result.matcher().fill(mask, 0)
+        result = MaskedGrammar(
+            spec,
+            contract,
+            check,
+            core,
+            self._ids.vocabulary,
+            lambda: Matcher(xgrammar.GrammarMatcher(compiled), self._ids, 0),
+        )
+        result.matcher().fill(mask := allocate_bitmask(1, self._ids.vocabulary.size), 0)
         if not mask.any():
             raise UnsatisfiableError("no token of the vocabulary can begin it", kind=spec.kind)
         return result
@@ -122,44 +126,6 @@ class _Ids:
         used = vocabulary.size % 32
         last_word = (1 << used) - 1 if used else -1
         return cls(vocabulary, torch.from_numpy(words.view(np.int32)), last_word)
-
-
-class Grammar:
-    """A compiled grammar; see the protocol."""
-
-    def __init__(
-        self,
-        spec: GrammarSpec,
-        contract: Contract,
-        check: Check | None,
-        compiled: xgrammar.CompiledGrammar,
-        ids: _Ids,
-        core: Core,
-    ) -> None:
-        self.spec = spec
-        self.contract = contract
-        self._check = check
-        self._compiled = compiled
-        self._ids = ids
-        self._core = core  # what a schema became
-        self._completion: Completion | None = None
-
-    def matcher(self) -> Matcher:
-        """Start a new match at the beginning of the text."""
-        return Matcher(xgrammar.GrammarMatcher(self._compiled), self._ids, 0)
-
-    def check(self, text: str) -> list[Failure]:
-        """Return what is wrong with a closed document."""
-        return [] if self._check is None else self._check.failures(text)
-
-    @property
-    def completion(self) -> Completion:
-        """How texts are completed within a budget."""
-        if self._completion is None:
-            speller = speller_of(self._ids.vocabulary)
-            read = outline(self.spec, self._core)
-            self._completion = Completion(self.spec, self.matcher(), read, speller)
-        return self._completion
 
 
 class Matcher:

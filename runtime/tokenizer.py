@@ -287,11 +287,11 @@ class Tokenizer:
 
         return Vocabulary.from_tokenizer(self._tokenizer, vocab_size=vocab_size, stop_ids=stop_ids)
 
-    def grammar_compiler(self, vocabulary: Vocabulary) -> GrammarCompiler:
-        """A compiler of grammars over a vocabulary of this tokenizer."""
+    def grammar_compiler(self, vocabulary: Vocabulary, backend: str) -> GrammarCompiler:
+        """A compiler of grammars over a vocabulary of this tokenizer; `backend`: its back end."""
         from ..constrained.compiler import GrammarCompiler
 
-        return GrammarCompiler(vocabulary, max_cached=MAX_CACHED_GRAMMARS)
+        return GrammarCompiler(vocabulary, max_cached=MAX_CACHED_GRAMMARS, backend=backend)
 
     def spelling(self, vocabulary: Vocabulary) -> Spelling:
         """What spells forced texts in the tokens of a vocabulary of this tokenizer."""

@@ -48,7 +48,7 @@ def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[byte
         runner = Runner.load(config.model, config.cache)
         tokenizer = load_tokenizer(config.model)
         vocabulary = tokenizer.vocabulary(runner.vocab_size, runner.eos_token_ids)
-        compiler = tokenizer.grammar_compiler(vocabulary)
+        compiler = tokenizer.grammar_compiler(vocabulary, config.schedule.grammar_backend)
         # Closed however this ends: its threads, alive at the interpreter's exit, would abort it.
         with closing(compiler):
             forces = not config.schedule.disable_forced_runs

@@ -1,0 +1,65 @@
+"""A compiled grammar, whichever back end fills its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .check import Check
+from .completion import Completion
+from .contract import Contract, Failure
+from .grammar import Matcher
+from .normal.form import Core
+from .outline import outline
+from .spec import GrammarSpec
+from .spelling import speller_of
+from .vocab import Vocabulary
+
+__all__ = ["MaskedGrammar"]
+
+
+class MaskedGrammar:
+    """What a back end made of a spec; see the protocol `Grammar`."""
+
+    def __init__(
+        self,
+        spec: GrammarSpec,
+        contract: Contract,
+        check: Check | None,
+        core: Core,
+        vocabulary: Vocabulary,
+        begin: Callable[[], Matcher],
+    ) -> None:
+        """Keep what was compiled.
+
+        Args:
+            spec: what was compiled.
+            contract: of its schemas.
+            check: finds what the mask leaves open; None: nothing.
+            core: what a schema became; `True` for the other kinds.
+            vocabulary: what the masks are over.
+            begin: starts a match, on any thread.
+        """
+        self.spec = spec
+        self.contract = contract
+        self._check = check
+        self._core = core
+        self._vocabulary = vocabulary
+        self._begin = begin
+        self._completion: Completion | None = None
+
+    def matcher(self) -> Matcher:
+        """Start a new match at the beginning of the text."""
+        return self._begin()
+
+    def check(self, text: str) -> list[Failure]:
+        """Return what is wrong with a closed document."""
+        return [] if self._check is None else self._check.failures(text)
+
+    @property
+    def completion(self) -> Completion:
+        """How texts are completed within a budget."""
+        if self._completion is None:
+            read = outline(self.spec, self._core)
+            speller = speller_of(self._vocabulary)
+            self._completion = Completion(self.spec, self.matcher(), read, speller)
+        return self._completion
