@@ -20,7 +20,11 @@ GROUPS: dict[str, type[msgspec.Struct]] = {
     "schedule": ScheduleConfig,
     "server": ServerConfig,
 }
-ALIASES = {"model_path": ["--model"], "request_timeout_s": ["--request-timeout"]}
+ALIASES = {
+    "model_path": ["--model"],
+    "quantization": ["--torchao-config"],
+    "request_timeout_s": ["--request-timeout"],
+}
 
 
 def add_serve(commands: Any) -> None:

@@ -25,6 +25,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     served_model_name: str | None = None  # None: the model's path, or "radixlm-shipped"
     context_length: AtLeast1 | None = None  # tokens; None: what the checkpoint says
     dtype: str = "auto"  # auto | float32 | bfloat16 | float16
+    quantization: str | None = None  # int8 | int4 | int4-32, -64, -128 | as torchao spells them
     device: str = "auto"  # auto | cpu | cuda
     # native: our decoder; transformers: its models on our attention; auto: ours where it can
     model_impl: Literal["auto", "native", "transformers"] = "auto"

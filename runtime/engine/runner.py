@@ -25,6 +25,7 @@ from ..models.registry import find_family, is_known
 from ..models.settings import Settings
 from ..models.shards import Shards
 from ..models.spec import DecoderSpec, Shape
+from ..quant import find_scheme
 from .drawn import Drawn
 from .inputs import Decodes, Inputs, Row, Staging
 from .memory import make_pool, pool_slots, slot_bytes
@@ -174,6 +175,11 @@ def _load_model(
                 f"load_format {config.load_format!r} is read by our own decoder alone, which does "
                 f"not know {', '.join(architectures)} or is not wanted; use safetensors"
             )
+        if config.quantization:
+            raise ModelLoadError(
+                f"quantization {config.quantization!r} is for our own decoder alone, which does "
+                f"not know {', '.join(architectures)} or is not wanted; leave it out"
+            )
         # Imports every model of transformers that it touches.
         from ..models.foreign import count_parameters, load_foreign
 
@@ -184,7 +190,8 @@ def _load_model(
     spec = family.read_spec(settings)
     dtype = _dtype(config.dtype, settings, lambda: _num_parameters(spec), device)
     served = replace(spec, max_positions=_context_length(config, spec))
-    model = Decoder(served, dtype, device)
+    scheme = find_scheme(config.quantization) if config.quantization else None
+    model = Decoder(served, dtype, device, scheme)
     checkpoint.fill(family.targets(model), family.ignored, family.base)
     return model
 
@@ -194,6 +201,7 @@ def _compute(model: Decoder | ForeignModel, pool: KVPool, config: ModelConfig) -
     if (
         isinstance(model, Decoder)
         and not config.disable_cpu_kernels
+        and config.quantization is None
         and is_supported(model.spec, model.dtype, model.device)
     ):
         try:

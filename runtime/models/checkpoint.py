@@ -71,13 +71,14 @@ def fill_at_random(targets: Mapping[str, Target], seed: int = 0) -> None:
     """Fill matrices with noise, biases with zeros and the other vectors, norms, with ones."""
     with torch.inference_mode():
         for index, (name, target) in enumerate(sorted(targets.items())):
-            if len(target.shape) > 1:
-                generator = torch.Generator(target.view.device).manual_seed(seed + index)
-                # As spread as a normal distribution of `SPREAD`, and several times as fast.
-                bound = SPREAD * 3**0.5
-                target.view.uniform_(-bound, bound, generator=generator)
-            else:
-                target.view.fill_(0.0 if name.endswith("bias") else 1.0)
+            with target.filling() as view:
+                if len(target.shape) > 1:
+                    generator = torch.Generator(view.device).manual_seed(seed + index)
+                    # As spread as a normal distribution of `SPREAD`, and several times as fast.
+                    bound = SPREAD * 3**0.5
+                    view.uniform_(-bound, bound, generator=generator)
+                else:
+                    view.fill_(0.0 if name.endswith("bias") else 1.0)
 
 
 def _eos_token_ids(folder: Path, settings: Settings) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..attention import Attention
+from ..quant import Scheme
 from .layers import LayerNorm, RMSNorm, Storage
 from .mlp import Dense, Mixture
 from .rope import Rotation, rotation
@@ -68,16 +69,21 @@ class Layer:
 class Decoder:
     """A decoder with room for its weights, which are to be filled in through `parameters`."""
 
-    def __init__(self, spec: DecoderSpec, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        spec: DecoderSpec,
+        dtype: torch.dtype,
+        device: torch.device,
+        scheme: Scheme | None = None,
+    ) -> None:
         self.spec = spec
         self.dtype = dtype
         self.device = device
-        storage = Storage(dtype, device)
-        self.head = storage.linear(spec.vocab_size, spec.hidden)
-        self.embedding = (  # [vocab, hidden]
-            self.head.weight
-            if spec.tied_embeddings
-            else storage.empty(spec.vocab_size, spec.hidden)
+        storage = Storage(dtype, device, scheme)
+        self.gatherings = storage.gatherings
+        self.head = storage.head(spec.vocab_size, spec.hidden)
+        self.embedding = (  # [vocab, hidden], or None: the head's weight
+            None if spec.tied_embeddings else storage.empty(spec.vocab_size, spec.hidden)
         )
         # Rounded to the model's type, as Gemma was trained.
         self._embedding_scale = float(torch.tensor(spec.embedding_scale, dtype=dtype))
@@ -135,7 +141,10 @@ class Decoder:
     def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Return the hidden states before the first layer, [T, hidden]."""
         spec = self.spec
-        hidden = self.embedding.index_select(0, tokens)
+        if self.embedding is None:
+            hidden = self.head.weight.rows(tokens)
+        else:
+            hidden = self.embedding.index_select(0, tokens)
         if self._embedding_scale != 1.0:
             hidden = hidden * self._embedding_scale
         if self.positions is not None and spec.learned_positions is not None:
@@ -156,12 +165,13 @@ class Decoder:
             whole: which blocks, of `attention` and `mlp`, the checkpoint holds fused as we do: one
                 `qkv`, one `gate_up`, all experts in one tensor.
         """
-        named = {"embedding.weight": self.embedding, **self.norm.parameters("norm")}
+        embedding = self.head.room if self.embedding is None else self.embedding
+        named = {"embedding.weight": embedding, **self.norm.parameters("norm")}
         if self.positions is not None:
             named["positions.weight"] = self.positions
         for index, layer in enumerate(self.layers):
             parts = layer.parameters(whole)
             named |= {f"layers.{index}.{name}": part for name, part in parts.items()}
-        if not self.spec.tied_embeddings:
-            named["head.weight"] = self.head.weight
+        if self.embedding is not None:
+            named["head.weight"] = self.head.room
         return named

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..quant import Plain, Scheme, Weight
+from ..quant.base import Method
 from .spec import Norm
+from .weights import Gathering
 
 
 def empty_matrix(out: int, inp: int, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -28,20 +31,13 @@ def empty_matrix(out: int, inp: int, dtype: torch.dtype, device: torch.device) -
 class Linear:
     """x W^T + b. The place where quantised and adapted weights go."""
 
-    weight: Tensor  # [out, in]
+    room: Tensor  # [out, in] what a checkpoint's numbers are copied into
+    weight: Weight  # what is multiplied with: there once `room` is filled, if not of it
     bias: Tensor | None  # [out]
-
-    @classmethod
-    def empty(
-        cls, out: int, inp: int, *, bias: bool, dtype: torch.dtype, device: torch.device
-    ) -> Linear:
-        """Return one whose numbers are still to be filled in."""
-        weight = empty_matrix(out, inp, dtype, device)
-        return cls(weight, torch.empty(out, dtype=dtype, device=device) if bias else None)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map [T, in] to [T, out]."""
-        return F.linear(x, self.weight, self.bias)
+        return self.weight.multiply(x, self.bias)
 
     def parts(self, **rows: int) -> dict[str, Tensor]:
         """Return views by name, `<part>.weight` and `<part>.bias`.
@@ -49,12 +45,21 @@ class Linear:
         Args:
             rows: the projections that this one fuses, in order, with the outputs of each.
         """
-        views = dict(zip(rows, self.weight.split_with_sizes(list(rows.values())), strict=True))
+        views = dict(zip(rows, self.room.split_with_sizes(list(rows.values())), strict=True))
         named = {f"{part}.weight": view for part, view in views.items()}
         if self.bias is not None:
             biases = self.bias.split_with_sizes(list(rows.values()))
             named |= {f"{part}.bias": view for part, view in zip(rows, biases, strict=True)}
         return named
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Projections of one shape, which a checkpoint may hold in one tensor."""
+
+    room: Tensor  # [count, out, in], of the rooms of `each`
+    biases: Tensor | None  # [count, out], likewise
+    each: list[Linear]
 
 
 @dataclass(slots=True)
@@ -101,14 +106,60 @@ class Storage:
 
     dtype: torch.dtype
     device: torch.device
+    scheme: Scheme | None = None  # how matrices are held once they are filled; None: as they are
+    gatherings: list[Gathering] = field(default_factory=list[Gathering])  # for those of `scheme`
 
     def empty(self, *shape: int) -> Tensor:
         """Return a tensor of that shape."""
         return torch.empty(shape, dtype=self.dtype, device=self.device)
 
     def linear(self, out: int, inp: int, *, bias: bool = False) -> Linear:
-        """Return a projection of `inp` to `out` dimensions."""
-        return Linear.empty(out, inp, bias=bias, dtype=self.dtype, device=self.device)
+        """Return a projection of `inp` to `out` dimensions, of a layer."""
+        return self._linear(out, inp, None if self.scheme is None else self.scheme.layers, bias=bias)
+
+    def head(self, out: int, inp: int) -> Linear:
+        """Return the projection to logits."""
+        return self._linear(out, inp, None if self.scheme is None else self.scheme.head, bias=False)
+
+    def router(self, out: int, inp: int, *, bias: bool) -> Linear:
+        """Return a projection that is always plain: small, and what it says decides much."""
+        return self._linear(out, inp, None, bias=bias)
+
+    def _linear(self, out: int, inp: int, method: Method | None, *, bias: bool) -> Linear:
+        if method is None:
+            room = empty_matrix(out, inp, self.dtype, self.device)
+        else:
+            hold = method.hold
+
+            def take(whole: Tensor) -> None:
+                linear.weight = hold(whole)
+
+            room = self._gathered((out, inp), take)
+        linear = Linear(room, Plain(room), self.empty(out) if bias else None)
+        return linear
+
+    def stack(self, count: int, out: int, inp: int, *, bias: bool) -> Stack:
+        """Return `count` projections of `inp` to `out` dimensions, of a layer's experts."""
+        if self.scheme is None:
+            room = self.empty(count, out, inp)
+        else:
+            hold = self.scheme.layers.hold
+
+            def take(whole: Tensor) -> None:
+                for linear, one in zip(each, whole, strict=True):
+                    linear.weight = hold(one)
+
+            room = self._gathered((count, out, inp), take)
+        biases = self.empty(count, out) if bias else None
+        each = [
+            Linear(part, Plain(part), None if biases is None else biases[index])
+            for index, part in enumerate(room)
+        ]
+        return Stack(room, biases, each)
+
+    def _gathered(self, shape: tuple[int, ...], take: Callable[[Tensor], None]) -> Tensor:
+        self.gatherings.append(Gathering(shape, self.dtype, self.device, take))
+        return self.gatherings[-1].layout
 
     def norm(self, width: int, norm: Norm) -> RMSNorm | LayerNorm:
         """Return a normalisation over `width` dimensions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .layers import ACTIVATIONS, Linear, Storage
+from .layers import ACTIVATIONS, Storage
 from .spec import MLP, Experts
 
 
@@ -24,7 +24,7 @@ class Dense:
 
     def parameters(self, whole: bool = False) -> dict[str, Tensor]:
         """Return `gate`, `up` (or `gate_up` if it is wanted `whole`) and `down`."""
-        size, (hidden, _) = self.spec.intermediate, self.down.weight.shape
+        size, hidden = self.spec.intermediate, len(self.down.room)
         if not self.spec.gated:
             rows = {"up": size}
         else:
@@ -54,15 +54,10 @@ class Mixture:
 
     def __init__(self, spec: Experts, hidden: int, storage: Storage) -> None:
         self.spec = spec
-        self.router = storage.linear(spec.count, hidden, bias=spec.router_bias)
-        self._sizes = (spec.expert.intermediate, hidden)
-        width, hidden = 2 * spec.expert.intermediate, hidden
-        # [E, 2 * intermediate, hidden], gate before up; [E, hidden, intermediate]
-        self.gate_up = storage.empty(spec.count, width, hidden)
-        self.down = storage.empty(spec.count, hidden, spec.expert.intermediate)
-        has_bias = spec.expert.bias
-        self.gate_up_bias = storage.empty(spec.count, width) if has_bias else None
-        self.down_bias = storage.empty(spec.count, hidden) if has_bias else None
+        self.router = storage.router(spec.count, hidden, bias=spec.router_bias)
+        size, has_bias = spec.expert.intermediate, spec.expert.bias
+        self.gate_up = storage.stack(spec.count, 2 * size, hidden, bias=has_bias)  # gate before up
+        self.down = storage.stack(spec.count, hidden, size, bias=has_bias)
         self.shared = Dense(spec.shared, hidden, storage) if spec.shared else None
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -102,11 +97,8 @@ class Mixture:
         return weights * spec.scale, chosen
 
     def _expert(self, index: int, x: Tensor) -> Tensor:
-        def linear(weight: Tensor, bias: Tensor | None) -> Linear:
-            return Linear(weight[index], None if bias is None else bias[index])
-
-        gate_up = linear(self.gate_up, self.gate_up_bias)(x)
-        return linear(self.down, self.down_bias)(activated(self.spec.expert, gate_up))
+        gate_up = self.gate_up.each[index](x)
+        return self.down.each[index](activated(self.spec.expert, gate_up))
 
     def parameters(self, whole: bool = False) -> dict[str, Tensor]:
         """Return `router`, `shared.<part>`, and the experts' `experts.<e>.<part>`.
@@ -118,9 +110,9 @@ class Mixture:
         named = self.router.parts(router=self.spec.count)
         if self.shared is not None:
             named |= {f"shared.{name}": part for name, part in self.shared.parameters().items()}
-        sides = {"gate_up.weight": self.gate_up, "down.weight": self.down}
-        if self.gate_up_bias is not None and self.down_bias is not None:
-            sides |= {"gate_up.bias": self.gate_up_bias, "down.bias": self.down_bias}
+        sides = {"gate_up.weight": self.gate_up.room, "down.weight": self.down.room}
+        if self.gate_up.biases is not None and self.down.biases is not None:
+            sides |= {"gate_up.bias": self.gate_up.biases, "down.bias": self.down.biases}
         if whole:
             return named | {f"experts.{name}": side for name, side in sides.items()}
         for name, side in sides.items():

@@ -150,7 +150,7 @@ class NativeDecoder:
         for index in range(len(spec.layers)):
             layers[index] = self._layer(decoder.layers.pop(0), pool.keys[index], pool.values[index])
         self._kept.append(layers)
-        separate = None if spec.tied_embeddings else self._exact(decoder.embedding)
+        separate = None if decoder.embedding is None else self._exact(decoder.embedding)
         attention, mlp = spec.layers[0].attention, spec.layers[0].mlp
         assert isinstance(mlp, MLP), "is_supported said so"
         model = _Model(
@@ -169,7 +169,7 @@ class NativeDecoder:
             norm=self._floats(decoder.norm.weight),
             embedding=None if separate is None else self._address(separate),
             embedding_is_bf16=separate is not None and separate.dtype == torch.bfloat16,
-            head=self._matrix([decoder.head.weight], decoder.head.bias),
+            head=self._matrix([decoder.head.room], decoder.head.bias),
             layer=ctypes.addressof(layers),
         )
         self._kept.append(model)
@@ -235,7 +235,7 @@ class NativeDecoder:
             out=self._linear(attention.out),
             mlp_norm=self._floats(layer.mlp_norm.weight),
             gate_up=self._matrix(
-                mlp.gate_up.weight.chunk(2),
+                mlp.gate_up.room.chunk(2),
                 None if bias is None else self._take_turns(bias.chunk(2)),
             ),
             down=self._linear(mlp.down),
@@ -244,7 +244,7 @@ class NativeDecoder:
         )
 
     def _linear(self, linear: Linear) -> _Matrix:
-        return self._matrix([linear.weight], linear.bias)
+        return self._matrix([linear.room], linear.bias)
 
     def _matrix(self, weights: Sequence[Tensor], bias: Tensor | None) -> _Matrix:
         """Pack [out, in] weights into panels; those of several matrices take turns."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 
 from torch import Tensor
@@ -58,9 +58,14 @@ class Family:
 
     def targets(self, model: Decoder) -> dict[str, Target]:
         """Return where each of the checkpoint's tensors goes."""
-        return {
+        gatherings = {id(gathering.storage): gathering for gathering in model.gatherings}
+        targets = {
             self.tensor_name(name): self._target(name, part, model.spec)
             for name, part in model.parameters(self.whole).items()
+        }
+        return {
+            name: replace(target, gathering=gatherings.get(id(target.view.untyped_storage())))
+            for name, target in targets.items()
         }
 
     def _target(self, name: str, part: Tensor, spec: DecoderSpec) -> Target:

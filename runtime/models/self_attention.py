@@ -55,7 +55,7 @@ class SelfAttention:
     def parameters(self, whole: bool = False) -> dict[str, Tensor]:
         """Return `q`, `k`, `v` (or `qkv` if it is wanted `whole`), `out`, norms and sinks."""
         rows = {"qkv": sum(self._sizes.values())} if whole else self._sizes
-        named = self.qkv.parts(**rows) | self.out.parts(out=len(self.out.weight))
+        named = self.qkv.parts(**rows) | self.out.parts(out=len(self.out.room))
         if self.qk_norms is not None:
             for name, norm in zip(("q_norm", "k_norm"), self.qk_norms, strict=True):
                 named |= norm.parameters(name)
@@ -108,12 +108,12 @@ class LatentAttention:
 
     def parameters(self, whole: bool = False) -> dict[str, Tensor]:
         """Return `q` (or `q_down`, `q_norm`, `q_up`), `kv_down`, `kv_norm`, `kv_up` and `out`."""
-        named = self.out.parts(out=len(self.out.weight))
+        named = self.out.parts(out=len(self.out.room))
         if self.latent.query_rank is None:
-            named |= self.q.parts(q=len(self.q.weight))
+            named |= self.q.parts(q=len(self.q.room))
         else:
             named |= self.q_down.parts(q_down=self.latent.query_rank)
-            named |= self.q_norm.parameters("q_norm") | self.q.parts(q_up=len(self.q.weight))
+            named |= self.q_norm.parameters("q_norm") | self.q.parts(q_up=len(self.q.room))
         named |= self.kv_down.parts(kv_down=len(self.kv_down.weight))
         named |= self.kv_norm.parameters("kv_norm")
         named["kv_up.weight"] = self.kv_up.flatten(0, 1)

@@ -6,7 +6,8 @@ not fit is refused at once. Each tensor is copied once, cast and moved on the wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,17 +21,66 @@ from ..errors import ModelLoadError
 MAX_LISTED = 3  # tensors that a message names
 
 
+class Gathering:
+    """A matrix that a checkpoint holds in parts, and that is handed on when it is whole.
+
+    Plain memory for it is taken with the first part and let go after the last, so that of a model
+    whose matrices are held in fewer bits no more is plain at a time than what is being read.
+
+    Args:
+        shape: of the matrix.
+        dtype: in which it is gathered.
+        device: where.
+        take: gets the whole matrix, once.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        device: torch.device,
+        take: Callable[[Tensor], None],
+    ) -> None:
+        self.layout = torch.empty(shape, dtype=dtype, device="meta")  # parts are views of it
+        self.storage = self.layout.untyped_storage()  # that all of these share
+        self._device = device
+        self._take = take
+        self._whole: Tensor | None = None
+        self._missing = self.layout.numel()
+
+    @contextmanager
+    def filling(self, view: Tensor) -> Iterator[Tensor]:
+        """Give the memory of one of the parts, which is filled when the context ends."""
+        if self._whole is None:
+            self._whole = torch.empty_like(self.layout, device=self._device)
+        yield self._whole.as_strided(view.shape, view.stride(), view.storage_offset())
+        self._missing -= view.numel()
+        if self._missing == 0:
+            whole, self._whole = self._whole, None
+            self._take(whole)
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a checkpoint's tensor goes."""
 
     view: Tensor  # what it is copied into: any strides, and any dtype and device
     shape: tuple[int, ...]  # of the checkpoint's tensor; the view may split its dimensions
+    gathering: Gathering | None = None  # whose layout `view` is a part of
 
     @classmethod
     def whole(cls, tensor: Tensor) -> Target:
         """Return the target for a tensor that the checkpoint lays out as we do."""
         return cls(tensor, tuple(tensor.shape))
+
+    @contextmanager
+    def filling(self) -> Iterator[Tensor]:
+        """Give the memory to write to, of the view's shape."""
+        if self.gathering is None:
+            yield self.view
+        else:
+            with self.gathering.filling(self.view) as part:
+                yield part
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +142,11 @@ def load_weights(
     sums: dict[str, Tensor] = {}
     with tqdm(total=len(targets), desc="weights", unit="tensor", delay=1.0) as progress:
         for name, tensor in source.read(list(targets)):
-            view = targets[name].view
-            with torch.inference_mode():
+            with torch.inference_mode(), targets[name].filling() as view:
                 view.copy_(tensor.view(view.shape))
                 sums[name] = view.sum()  # left on its device: one wait for all, at the end
             progress.update()
-    _check_finite(stored, targets, sums)
+    _check_finite(source, targets, sums)
 
 
 def _check_names(
@@ -141,21 +190,20 @@ def _check_header(name: str, entry: Stored, target: Target) -> None:
 
 
 def _check_finite(
-    stored: Mapping[str, Stored], targets: Mapping[str, Target], sums: Mapping[str, Tensor]
+    source: Source, targets: Mapping[str, Target], sums: Mapping[str, Tensor]
 ) -> None:
-    """Look closely at those whose sum is not finite, which an overflow alone may have made."""
+    """Read those again whose sum is not finite, which an overflow alone may have made."""
     if not sums:
         return
     is_finite = torch.stack([part.double() for part in sums.values()]).isfinite().tolist()
-    for name, good in zip(sums, is_finite, strict=True):
-        if good:
-            continue
-        tensor = targets[name].view.reshape(targets[name].shape)
+    suspects = [name for name, good in zip(sums, is_finite, strict=True) if not good]
+    for name, read in source.read(suspects):
+        tensor = read.to(targets[name].view.dtype)
         bad = tensor.isfinite().logical_not_()
         if count := int(bad.sum()):
             first = bad.nonzero()[0].tolist()
             raise ModelLoadError(
-                f"{stored[name].file}: {name} {list(tensor.shape)} holds {count} values that are "
-                f"not finite in {str(tensor.dtype).removeprefix('torch.')}; the first, "
+                f"{source.stored()[name].file}: {name} {list(tensor.shape)} holds {count} values "
+                f"that are not finite in {str(tensor.dtype).removeprefix('torch.')}; the first, "
                 f"{float(tensor[tuple(first)])}, is at {first}"
             )

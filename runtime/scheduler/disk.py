@@ -44,6 +44,7 @@ class Disk:
             "tokenizer": tokenizer_digest(Path(config.model.tokenizer_path or model)),
             "context_length": str(runner.context_length),  # scaled ropes are set to it
             "dtype": str(runner.dtype).removeprefix("torch."),
+            "quantization": config.model.quantization or "none",
         }
 
     @classmethod
