@@ -115,11 +115,14 @@ class Storage:
 
     def linear(self, out: int, inp: int, *, bias: bool = False) -> Linear:
         """Return a projection of `inp` to `out` dimensions, of a layer."""
-        return self._linear(out, inp, None if self.scheme is None else self.scheme.layers, bias=bias)
+        return self._linear(
+            out, inp, None if self.scheme is None else self.scheme.layers, bias=bias
+        )
 
     def head(self, out: int, inp: int) -> Linear:
         """Return the projection to logits."""
-        return self._linear(out, inp, None if self.scheme is None else self.scheme.head, bias=False)
+        method = None if self.scheme is None else self.scheme.head
+        return self._linear(out, inp, method, bias=False)
 
     def router(self, out: int, inp: int, *, bias: bool) -> Linear:
         """Return a projection that is always plain: small, and what it says decides much."""

@@ -114,7 +114,7 @@ class LatentAttention:
         else:
             named |= self.q_down.parts(q_down=self.latent.query_rank)
             named |= self.q_norm.parameters("q_norm") | self.q.parts(q_up=len(self.q.room))
-        named |= self.kv_down.parts(kv_down=len(self.kv_down.weight))
+        named |= self.kv_down.parts(kv_down=len(self.kv_down.room))
         named |= self.kv_norm.parameters("kv_norm")
         named["kv_up.weight"] = self.kv_up.flatten(0, 1)
         return named

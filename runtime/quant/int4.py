@@ -52,10 +52,9 @@ class Int4:
         return self._widened(*(part.index_select(0, index) for part in parts))
 
     def _widened(self, codes: Tensor, scales: Tensor, lowest: Tensor) -> Tensor:
-        whole = torch.stack((codes & MAX_CODE, codes >> 4), -1).view(*scales.shape, self.group)
-        return torch.addcmul(lowest[..., None], whole.to(scales.dtype), scales[..., None]).flatten(
-            1
-        )
+        levels = torch.stack((codes & MAX_CODE, codes >> 4), -1).to(scales.dtype)
+        grouped = levels.view(*scales.shape, self.group)
+        return torch.addcmul(lowest[..., None], grouped, scales[..., None]).flatten(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Int4Method:
         if not fitting:
             return Int8Method().hold(weight)
         step = rows_at_once(weight.shape[1])
-        parts = [_rounded(rows, fitting[0]) for rows in weight.split(step)]
+        parts = [_rounded(rows, fitting[0]) for rows in torch.split(weight, step)]
         codes, scales, lowest = (torch.cat(side) for side in zip(*parts, strict=True))
         return Int4(codes, scales, lowest)
 

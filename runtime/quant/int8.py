@@ -53,7 +53,8 @@ class Int8Method:
 
     def hold(self, weight: Tensor) -> Int8:
         """See `Method`."""
-        parts = [self._hold(rows) for rows in weight.split(rows_at_once(weight.shape[1]))]
+        step = rows_at_once(weight.shape[1])
+        parts = [self._hold(rows) for rows in torch.split(weight, step)]
         return Int8(torch.cat([p.codes for p in parts]), torch.cat([p.scales for p in parts]))
 
     def _hold(self, weight: Tensor) -> Int8:

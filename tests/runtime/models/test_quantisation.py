@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import radixlm as rl
-from radixlm.runtime.errors import ModelLoadError
 from radixlm.runtime.models.weights import Gathering
-from radixlm.runtime.quant import Int4, Int8, Weight, find_scheme
+from radixlm.runtime.quant import Int4, Int8, Weight
 from radixlm.runtime.quant.int4 import Int4Method
 from radixlm.runtime.quant.int8 import Int8Method
 
@@ -78,8 +72,9 @@ def test_a_product_is_that_of_the_widened_weight(
     expected = F.linear(x.double(), widened(held, 48).double(), bias.double())
     found = held.multiply(x, bias)
     assert found.dtype == dtype
+    allowed = 16 if dtype == torch.float32 else 2  # sums in f32; the result is rounded
     size = (x.double().abs() @ widened(held, 48).double().abs().t()) + bias.double().abs()
-    assert ((found.double() - expected).abs() <= 4 * torch.finfo(dtype).eps * size).all()
+    assert ((found.double() - expected).abs() <= allowed * torch.finfo(dtype).eps * size).all()
 
 
 def test_inputs_that_no_group_divides_are_held_in_8_bits() -> None:
