@@ -77,7 +77,7 @@ class ReasoningParser:
     is. The pieces of a stream join to exactly what the whole text is split into.
 
     Args:
-        model_type: a key of `FAMILIES`.
+        model_type: a key of `FAMILIES`, or marks of one's own.
         stream_reasoning: let thinking out as it comes, else only when it has ended.
         force_reasoning: whether the text begins inside the thinking; by default the family says.
 
@@ -86,9 +86,12 @@ class ReasoningParser:
     """
 
     def __init__(
-        self, model_type: str, stream_reasoning: bool = True, force_reasoning: bool | None = None
+        self,
+        model_type: str | Marks,
+        stream_reasoning: bool = True,
+        force_reasoning: bool | None = None,
     ) -> None:
-        self.marks = find_marks(model_type)
+        self.marks = find_marks(model_type) if isinstance(model_type, str) else model_type
         self._is_open = self.marks.is_open if force_reasoning is None else force_reasoning
         self._streams = stream_reasoning
         self._at: _At
