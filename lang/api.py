@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ..ir.holes import as_options, as_schema
+from ..ir.images import image_url
 from ..ir.nodes import Gen, Image, RoleBegin, RoleEnd, Sampling, Select
 from ..ir.reasoning import find_marks
 from ..ir.stop_patterns import check_stop_patterns
@@ -23,7 +24,6 @@ from .expr import (
     logprobs_of,
     schema_text,
 )
-from .images import image_url
 
 
 def gen(

@@ -13,6 +13,7 @@ import msgspec
 from ..constrained.contract import Contract
 from ..constrained.errors import GrammarError
 from ..radix_cache import NodeInfo
+from .images import Image
 from .request import RequestId, SamplingParams
 
 Pooling = Literal["last", "mean"]
@@ -46,6 +47,7 @@ class Submit(Message, frozen=True, kw_only=True):
     stop_ids: tuple[int, ...] = ()  # EOS and the request's own; empty with ignore_eos
     logprobs: LogprobRequest | None = None
     options: list[list[int]] = []
+    images: tuple[Image, ...] = ()  # whose placeholders are in `tokens`, in order
     namespace: str = ""  # separates cached prefixes of tenants and adapters
     priority: int = 0
     wants_contract: bool = False  # a schema's; it comes unasked where the mask enforces not all
@@ -63,7 +65,7 @@ class Hold(Message, frozen=True, kw_only=True):
     """Keep what is cached of a prefix until `Drop`, as far as the pins' quota allows; no answer."""
 
     key: int  # of the desk's choosing
-    tokens: list[int]
+    tokens: list[int]  # as `images.keyed` gives them
 
 
 class Drop(Message, frozen=True, kw_only=True):
@@ -77,7 +79,7 @@ class Pin(Message, frozen=True, kw_only=True):
 
     call: int
     name: str
-    tokens: list[int]
+    tokens: list[int]  # as `images.keyed` gives them
     namespace: str = ""
     ttl_s: float | None = None
     priority: int = 0
@@ -121,6 +123,14 @@ class Close(Message, frozen=True, kw_only=True):
     """End the loop; running requests are dropped."""
 
 
+class Sight(Message, frozen=True, kw_only=True):
+    """What images are to a model: so many placeholders of one id each, of one size."""
+
+    image_token_id: int  # the placeholder
+    num_rows: int  # that an image becomes, one for each placeholder
+    shape: tuple[int, int, int]  # channels, height, width: what every image is brought to
+
+
 class Ready(Message, frozen=True, kw_only=True):
     """The model is loaded; facts that the desk needs."""
 
@@ -132,6 +142,7 @@ class Ready(Message, frozen=True, kw_only=True):
     model_type: str
     architectures: list[str]
     eos_token_ids: tuple[int, ...]
+    sight: Sight | None = None  # None: the model takes text alone
     pooling: Pooling = "last"  # of embeddings, where a request does not say
     normalizes: bool = True  # embeddings, where a request does not say
 

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Any
 
 from ..ir import loop
+from ..ir.images import image_url
 from .cache_view import CacheView
 from .config import EngineConfig, engine_config
 from .desk.desk import Desk
 from .desk.encode import EncodeRequest, encode
-from .desk.generate import GenerateRequest, generate, generate_stream, take_order
+from .desk.generate import GenerateRequest, generate, generate_stream, see, take_order
 from .desk.info import server_info
 from .errors import EngineClosedError
 from .launch import Launched, launch
@@ -54,6 +55,7 @@ class Engine:
         sampling_params: dict[str, Any] | list[dict[str, Any]] | None = None,
         input_ids: list[int] | list[list[int]] | None = None,
         *,
+        image_data: Any = None,
         return_logprob: bool | list[bool] | None = None,
         logprob_start_len: int | list[int] | None = None,
         top_logprobs_num: int | list[int] | None = None,
@@ -63,6 +65,20 @@ class Engine:
         **fields: Any,
     ) -> Any:
         """Generate for one prompt or many.
+
+        Args:
+            prompt: a text or a list of them.
+            sampling_params: of all, or a list with those of each.
+            input_ids: prompts as ids, in place of texts.
+            image_data: paths, bytes, PIL images or URLs for the placeholders of a prompt: one, a
+                list, or for a batch a list with one of these for each prompt.
+            return_logprob: whether log-probabilities come too.
+            logprob_start_len: the first position of the prompt that gets one; -1: none of it.
+            top_logprobs_num: of how many alternatives.
+            token_ids_logprob: and of which ids.
+            stream: whether the result is an iterator.
+            rid: a name for `abort`.
+            fields: the others of `GenerateRequest`.
 
         Returns:
             A dict with `text`, `output_ids` and `meta_info`; a list of them for several prompts or
@@ -75,6 +91,7 @@ class Engine:
             prompt,
             sampling_params,
             input_ids,
+            image_data=image_data,
             return_logprob=return_logprob,
             logprob_start_len=logprob_start_len,
             top_logprobs_num=top_logprobs_num,
@@ -174,17 +191,26 @@ class Engine:
 
     async def _generate(self, request: GenerateRequest) -> Any:
         desk = self.desk
-        return await generate(desk, take_order(desk, request))
+        return await generate(desk, take_order(desk, request, await see(desk, request)))
 
     async def _stream(self, request: GenerateRequest) -> AsyncGenerator[Result, None]:
         desk = self.desk
-        async for chunk in generate_stream(desk, take_order(desk, request)):
+        order = take_order(desk, request, await see(desk, request))
+        async for chunk in generate_stream(desk, order):
             yield chunk
 
 
 def _request(prompt: Any, sampling_params: Any, input_ids: Any, **fields: Any) -> GenerateRequest:
+    if fields.get("image_data") is not None:
+        fields["image_data"] = _urls(fields["image_data"])
     given = {"text": prompt, "sampling_params": sampling_params, "input_ids": input_ids, **fields}
     return GenerateRequest.of({name: value for name, value in given.items() if value is not None})
+
+
+def _urls(images: Any) -> Any:
+    if isinstance(images, list):
+        return [_urls(each) for each in images]
+    return None if images is None else image_url(images)
 
 
 def _encode_request(prompt: Any, input_ids: Any, fields: dict[str, Any]) -> EncodeRequest:

@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+import numpy as np
+
 from ...radix_cache import NodeInfo
 from ..config import EngineConfig
 from ..errors import (
@@ -24,6 +26,7 @@ from ..errors import (
     NotFoundError,
     RequestTimeoutError,
 )
+from ..images import Image, keyed
 from ..ipc import DeskEnd
 from ..messages import (
     Abort,
@@ -50,6 +53,7 @@ from ..messages import (
 from ..request import RequestId, SamplingParams
 from ..tokenizer import Tokenizer
 from .check import Checker
+from .pictures import Pictures
 from .streams import Stream, closed_error
 
 MAX_TOP_LOGPROBS = 1024  # each is sent for each position
@@ -68,6 +72,7 @@ class Desk:
         self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._call_ids = itertools.count()
         self._checker = Checker()
+        self.pictures = Pictures(config.model.model_path)
         self._random = random.Random(config.random_seed)
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._closed: str | None = None
@@ -84,6 +89,7 @@ class Desk:
         self.tokenizer, self.model = await asyncio.gather(
             asyncio.to_thread(load_tokenizer), self._ready
         )
+        self.pictures.sight = self.model.sight
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -102,6 +108,7 @@ class Desk:
         seed: int | None = None,
         logprobs: LogprobRequest | None = None,
         options: Sequence[list[int]] = (),
+        images: Sequence[Image] = (),
         namespace: str = "",
         priority: int = 0,
         wants_contract: bool = False,
@@ -141,6 +148,7 @@ class Desk:
             else tuple({*self.model.eos_token_ids, *sampling.stop_token_ids}),
             logprobs=logprobs,
             options=list(options),
+            images=tuple(images),
             namespace=namespace,
             priority=priority,
             wants_contract=wants_contract,
@@ -239,16 +247,19 @@ class Desk:
             raise stream.error
         return stream
 
-    async def prefill(self, tokens: Sequence[int], *, namespace: str = "") -> None:
+    async def prefill(
+        self, tokens: Sequence[int], images: Sequence[Image] = (), *, namespace: str = ""
+    ) -> None:
         """Compute a prefix that others will have, so that the cache has it."""
-        with self.submit(tokens, SamplingParams(max_new_tokens=0), namespace=namespace) as stream:
+        nothing = SamplingParams(max_new_tokens=0)
+        with self.submit(tokens, nothing, images=images, namespace=namespace) as stream:
             await self.finish(stream)
 
-    def hold(self, tokens: Sequence[int]) -> int:
+    def hold(self, tokens: Sequence[int], images: Sequence[Image] = ()) -> int:
         """Keep what is cached of a prefix, as far as the pins' quota allows; return a key."""
         key = next(self._call_ids)
         if self._closed is None:
-            self._end.send(Hold(key=key, tokens=list(tokens)))
+            self._end.send(Hold(key=key, tokens=_keyed(tokens, images)))
         return key
 
     def drop(self, key: int) -> None:
@@ -260,6 +271,7 @@ class Desk:
         self,
         name: str,
         tokens: Sequence[int],
+        images: Sequence[Image] = (),
         *,
         namespace: str = "",
         ttl_s: float | None = None,
@@ -276,12 +288,12 @@ class Desk:
             raise InvalidRequestError(
                 f"a pin cannot be named {name!r}; give it a word that begins without ~"
             )
-        await self.prefill(tokens, namespace=namespace)
+        await self.prefill(tokens, images, namespace=namespace)
         answer = await self._call(
             lambda call: Pin(
                 call=call,
                 name=name,
-                tokens=list(tokens),
+                tokens=_keyed(tokens, images),
                 namespace=namespace,
                 ttl_s=ttl_s,
                 priority=priority,
@@ -422,3 +434,8 @@ class Desk:
             await self._reader
         await self._checker.close()
         self._end.close()
+
+
+def _keyed(tokens: Sequence[int], images: Sequence[Image]) -> list[int]:
+    ids: list[int] = keyed(np.array(tokens, dtype=np.int32), images).tolist()
+    return ids

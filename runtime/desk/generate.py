@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 
 from ..errors import InvalidRequestError
+from ..images import Image
 from ..messages import LogprobRequest
 from ..request import SamplingParams, sampling_params
 from .desk import Desk
+from .pictures import place
 from .prompts import gather, names_of, prompts_of
 from .streams import Stream, meta_info
 
@@ -23,7 +25,6 @@ Result = dict[str, Any]
 # something.
 _UNSUPPORTED = (
     "input_embeds",
-    "image_data",
     "video_data",
     "audio_data",
     "lora_path",
@@ -46,6 +47,7 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     text: str | list[str] | None = None
     input_ids: list[int | list[int]] | None = None
     segments: list[str | list[int]] | None = None
+    image_data: Any = None  # URLs or base64: one, a list of a prompt's, or one of these a prompt
     sampling_params: dict[str, Any] | list[dict[str, Any]] | None = None
     rid: str | list[str] | None = None
     return_logprob: bool | list[bool] | None = None
@@ -82,6 +84,7 @@ class Item:
     """One sequence to generate."""
 
     tokens: list[int]
+    images: list[Image]
     sampling: SamplingParams
     rid: str
     seed: int
@@ -110,8 +113,41 @@ class Order:
         return result
 
 
-def take_order(desk: Desk, request: GenerateRequest) -> Order:
+async def see(desk: Desk, request: GenerateRequest) -> list[list[Image]] | None:
+    """Prepare the images of a request; None where it has none.
+
+    Returns:
+        Of each prompt, in the order of their placeholders.
+
+    Raises:
+        InvalidRequestError: the model sees none, or one cannot be used.
+    """
+    given = request.image_data
+    if not given:
+        return None
+    if not isinstance(given, list):
+        given = [given]
+    if not (isinstance(request.text, list) or _is_batch(request.input_ids)):
+        given = [given]
+    each = [urls if isinstance(urls, list) else [urls] for urls in given]
+    each = [[url for url in urls if url is not None] for urls in each]
+    if not all(isinstance(url, str) for urls in each for url in urls):
+        raise InvalidRequestError(
+            "image_data must be a URL or base64, a list of them, or a list with one of these for "
+            "each prompt"
+        )
+    return [await desk.pictures.load_all(urls) for urls in each]
+
+
+def take_order(
+    desk: Desk, request: GenerateRequest, seen: Sequence[Sequence[Image]] | None = None
+) -> Order:
     """Tokenise and check a whole request before any of it runs.
+
+    Args:
+        desk: of the model.
+        request: as it came.
+        seen: its images, as `see` gives them.
 
     Raises:
         InvalidRequestError: any part of it cannot be served.
@@ -123,7 +159,13 @@ def take_order(desk: Desk, request: GenerateRequest) -> Order:
     )
     items: list[Item] = []
     names = names_of(request.rid, len(prompts), is_batch)
+    if seen is not None and len(seen) != len(prompts):
+        raise InvalidRequestError(f"image_data has {len(seen)} entries for {len(prompts)} prompts")
+    sight = desk.model.sight
     for index, tokens in enumerate(prompts):
+        images: list[Image] = []
+        if sight is not None:
+            tokens, images = place(tokens, [] if seen is None else seen[index], sight)
         fields = _pick(request.sampling_params, index, len(prompts), "sampling_params")
         sampling = sampling_params(fields)
         logprobs = _logprobs(request, index, len(prompts), is_batch)
@@ -131,7 +173,8 @@ def take_order(desk: Desk, request: GenerateRequest) -> Order:
         seed = desk.seed(sampling)
         for sample in range(sampling.n):
             rid = names[index] if sampling.n == 1 else f"{names[index]}_{sample}"
-            items.append(Item(tokens, sampling, rid, (seed + sample) % (1 << 63), logprobs))
+            own_seed = (seed + sample) % (1 << 63)
+            items.append(Item(tokens, images, sampling, rid, own_seed, logprobs))
     return Order(request, items, is_batch or len(items) > 1)
 
 
@@ -215,6 +258,7 @@ def _submit(desk: Desk, order: Order, item: Item) -> Any:
     return desk.submit(
         item.tokens,
         item.sampling,
+        images=item.images,
         rid=item.rid,
         seed=item.seed,
         logprobs=item.logprobs,
@@ -223,6 +267,10 @@ def _submit(desk: Desk, order: Order, item: Item) -> Any:
         timeout_s=order.request.timeout_s,
         wants_contract=bool(order.request.return_contract),
     )
+
+
+def _is_batch(ids: list[Any] | None) -> bool:
+    return isinstance(ids, list) and bool(ids) and isinstance(ids[0], list)
 
 
 def _pick(value: Any, index: int, count: int, name: str) -> Any:

@@ -12,8 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..attention import Layout
+from ..images import Image
 
 Slots = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """Some rows of an image's embeddings, which stand in a pass for consecutive placeholders."""
+
+    image: Image
+    first: int  # of the image's rows
+    count: int
+    at: int  # among the row's new tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,7 @@ class Row:
     start: int  # tokens whose KV is in the pool already = position of tokens[0]
     slots: Slots  # [start + n] pool slots of every position, the new ones included
     logits_from: int  # logits are wanted after the new tokens logits_from..n-1 (n: after none)
+    glimpses: tuple[Glimpse, ...] = ()  # of images
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,7 @@ class Inputs:
     tokens: Tensor  # [T] i64
     positions: Tensor  # [T] i64, each in its own sequence
     wanted: Tensor  # [W] i64 indices of tokens
+    places: Tensor  # [E] i64 indices of the tokens that stand for rows of images
     layout: Layout
 
     @classmethod
@@ -124,12 +137,15 @@ class Inputs:
             [decodes.tokens, *(row.tokens for row in rows)],
             [decodes.lengths - 1, *(np.arange(row.start, len(row.slots)) for row in rows)],
             [np.arange(first)],
+            [],
         ]
         for begin, row in zip(begins, rows, strict=True):
             parts[2].append(np.arange(begin + row.logits_from, begin + len(row.tokens)))
+            for seen in row.glimpses:
+                parts[3].append(np.arange(begin + seen.at, begin + seen.at + seen.count))
         sizes = [sum(map(len, part)) for part in parts]
         packed = staging.upload([array for part in parts for array in part])
-        tokens, positions, wanted = packed.split_with_sizes(sizes)
+        tokens, positions, wanted, places = packed.split_with_sizes(sizes)
         if drawn is not None and any((array < 0).any() for array in parts[0]):
             # A row whose draw failed has -1 there; it is computed once more, for nobody.
             known = drawn.clamp(min=0).index_select(0, (-1 - tokens).clamp_(min=0))
@@ -140,4 +156,4 @@ class Inputs:
             addresses,
             slots=lambda: [*decodes.slots(), *(row.slots for row in rows)],
         )
-        return cls(tokens=tokens, positions=positions, wanted=wanted, layout=layout)
+        return cls(tokens=tokens, positions=positions, wanted=wanted, places=places, layout=layout)

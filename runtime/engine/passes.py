@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..attention import Attention, Layout
 from ..models.decoder import Decoder
+from ..models.layers import Inserted
 
 if TYPE_CHECKING:
     from ..models.foreign import ForeignModel
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
 class Compute(Protocol):
     """A decoder with its pool. Arguments and results are those of `Decoder`."""
 
-    def __call__(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+    def __call__(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        wanted: Tensor,
+        layout: Layout,
+        inserted: Inserted | None = None,
+    ) -> Tensor:
         """Run a pass for logits."""
         ...
 
@@ -32,10 +40,20 @@ class PlainDecoder:
         self._model = model
         self._attention = attention
 
-    def __call__(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+    def __call__(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        wanted: Tensor,
+        layout: Layout,
+        inserted: Inserted | None = None,
+    ) -> Tensor:
         """See `Compute`."""
         self._attention.plan(layout)
-        return self._model(tokens, positions, wanted, self._attention)
+        if inserted is None:
+            return self._model(tokens, positions, wanted, self._attention)
+        assert isinstance(self._model, Decoder), "no other is loaded with a vision tower"
+        return self._model(tokens, positions, wanted, self._attention, inserted)
 
     def states(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
         """See `Compute`."""

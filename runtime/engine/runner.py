@@ -19,9 +19,10 @@ from ..kernels.build import KernelError
 from ..messages import Pooling
 from ..models.checkpoint import Checkpoint
 from ..models.decoder import Decoder
+from ..models.layers import Inserted
 from ..models.native import NativeDecoder, is_supported
 from ..models.pooling import read_pooling
-from ..models.registry import find_family, is_known
+from ..models.registry import find_family, is_known, sees
 from ..models.settings import Settings
 from ..models.shards import Shards
 from ..models.spec import DecoderSpec, Shape
@@ -34,6 +35,7 @@ from .sampler import Sampler
 
 if TYPE_CHECKING:
     from ..models.foreign import ForeignModel
+    from .sight import Eyes
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Runner:
         pool: keys and values.
         host_pool: those that were evicted to the host, if any are.
         sampler: chooses tokens from what `forward` returns.
+        sight: what the model sees; None: text alone.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Runner:
         eos_token_ids: tuple[int, ...],
         embedding: tuple[Pooling, bool],
         cpu_kernels: bool,
+        eyes: Eyes | None,
     ) -> None:
         self.vocab_size = model.spec.vocab_size
         self.context_length = context_length
@@ -92,7 +96,9 @@ class Runner:
         self.pool = pool
         self.host_pool = host_pool
         self.sampler = Sampler(cpu_kernels=cpu_kernels and model.device.type == "cpu")
+        self.sight = None if eyes is None else eyes.sight
         self._compute = compute
+        self._eyes = eyes
         self._staging = Staging(model.device)
 
     @property
@@ -113,7 +119,7 @@ class Runner:
         checkpoint = Checkpoint.open(config)
         settings = checkpoint.settings
         device = _device(config.device)
-        model = _load_model(config, checkpoint, device)
+        model, eyes = _load_model(config, checkpoint, device)
         spec, dtype = model.spec, model.dtype
         pool = make_pool(spec, pool_slots(spec, cache, dtype, device), dtype, device)
         host_slots = num_slots_within(cache.host_bytes, slot_bytes(spec, dtype))
@@ -129,6 +135,7 @@ class Runner:
             eos_token_ids=checkpoint.eos_token_ids,
             embedding=read_pooling(Path(config.model_path)),
             cpu_kernels=not config.disable_cpu_kernels,
+            eyes=eyes,
         )
 
     @torch.inference_mode()
@@ -148,7 +155,13 @@ class Runner:
         """
         tokens = None if drawn is None else drawn.tokens
         inputs = Inputs.build(rows, self._staging, decodes, tokens)
-        return self._compute(inputs.tokens, inputs.positions, inputs.wanted, inputs.layout)
+        inserted = None
+        if glimpses := [seen for row in rows for seen in row.glimpses]:
+            assert self._eyes is not None, "the desk sends images to models that see"
+            inserted = Inserted(inputs.places, self._eyes.rows(glimpses))
+        return self._compute(
+            inputs.tokens, inputs.positions, inputs.wanted, inputs.layout, inserted
+        )
 
     @torch.inference_mode()
     def states(self, rows: Sequence[Row]) -> Tensor:
@@ -163,10 +176,12 @@ class Runner:
 
 def _load_model(
     config: ModelConfig, checkpoint: Checkpoint, device: torch.device
-) -> Decoder | ForeignModel:
+) -> tuple[Decoder | ForeignModel, Eyes | None]:
     """Load our decoder where its family is known, or else what `transformers` makes of it."""
     settings = checkpoint.settings
     architectures = settings.names("architectures")
+    if sees(architectures) and config.model_impl != "transformers":
+        return _load_sighted(config, checkpoint, device)
     if config.model_impl == "transformers" or (
         config.model_impl == "auto" and not is_known(architectures)
     ):
@@ -185,15 +200,39 @@ def _load_model(
 
         folder = Path(config.model_path)
         dtype = _dtype(config.dtype, settings, lambda: count_parameters(folder), device)
-        return load_foreign(folder, dtype, device)
+        return load_foreign(folder, dtype, device), None
     family = find_family(architectures)
-    spec = family.read_spec(settings)
+    model = _room(config, family.read_spec(settings), settings, device)
+    checkpoint.fill(family.targets(model), family.ignored, family.base)
+    return model, None
+
+
+def _load_sighted(
+    config: ModelConfig, checkpoint: Checkpoint, device: torch.device
+) -> tuple[Decoder, Eyes]:
+    """Load a decoder, and the vision tower that its checkpoint holds."""
+    # Imports models of transformers.
+    from ..models import llava
+    from .sight import Eyes
+
+    sighted = llava.SightedSettings.read(checkpoint.settings, Path(config.model_path))
+    family = find_family(sighted.text_architectures)
+    model = _room(config, family.read_spec(sighted.text), checkpoint.settings, device)
+    tower = llava.Tower(sighted, model.dtype, device)
+    stored = () if checkpoint.source is None else checkpoint.source.stored()
+    targets = llava.text_targets(family.targets(model), stored) | tower.targets(stored)
+    checkpoint.fill(targets, (*family.ignored, *llava.IGNORED))
+    return model, Eyes(tower)
+
+
+def _room(
+    config: ModelConfig, spec: DecoderSpec, settings: Settings, device: torch.device
+) -> Decoder:
+    """Make room for a decoder's weights."""
     dtype = _dtype(config.dtype, settings, lambda: _num_parameters(spec), device)
     served = replace(spec, max_positions=_context_length(config, spec))
     scheme = find_scheme(config.quantization) if config.quantization else None
-    model = Decoder(served, dtype, device, scheme)
-    checkpoint.fill(family.targets(model), family.ignored, family.base)
-    return model
+    return Decoder(served, dtype, device, scheme)
 
 
 def _compute(model: Decoder | ForeignModel, pool: KVPool, config: ModelConfig) -> Compute:

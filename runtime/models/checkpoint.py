@@ -84,6 +84,8 @@ def fill_at_random(targets: Mapping[str, Target], seed: int = 0) -> None:
 def _eos_token_ids(folder: Path, settings: Settings) -> tuple[int, ...]:
     """Return the ids of both files: chat models name their end of turn in the second alone."""
     ids = settings.token_ids("eos_token_id")
+    if (text := settings.section("text_config")) is not None:
+        ids += text.token_ids("eos_token_id")
     path = folder / "generation_config.json"
     if path.exists():
         ids += Settings.read(path).token_ids("eos_token_id")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..attention import Attention
 from ..quant import Scheme
-from .layers import LayerNorm, RMSNorm, Storage
+from .layers import Inserted, LayerNorm, RMSNorm, Storage
 from .mlp import Dense, Mixture
 from .rope import Rotation, rotation
 from .self_attention import LatentAttention, SelfAttention
@@ -99,7 +99,12 @@ class Decoder:
         ]
 
     def __call__(
-        self, tokens: Tensor, positions: Tensor, wanted: Tensor, attention: Attention
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        wanted: Tensor,
+        attention: Attention,
+        inserted: Inserted | None = None,
     ) -> Tensor:
         """Run one pass; `attention` is planned for it already.
 
@@ -108,11 +113,13 @@ class Decoder:
             positions: [T] i64, of each token in its own sequence.
             wanted: [W] i64, the tokens of the pass after which logits are wanted.
             attention: writes this pass's keys and values, and reads all.
+            inserted: embeddings that stand where tokens are placeholders.
 
         Returns:
             [W, vocab] f32; only the wanted go through the head.
         """
-        logits = self.head(self._states(tokens, positions, wanted, attention)).float()
+        states = self._states(tokens, positions, wanted, attention, inserted)
+        logits = self.head(states).float()
         cap = self.spec.logit_softcap
         return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
 
@@ -127,9 +134,14 @@ class Decoder:
         return self._states(tokens, positions, wanted, attention).float()
 
     def _states(
-        self, tokens: Tensor, positions: Tensor, wanted: Tensor, attention: Attention
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        wanted: Tensor,
+        attention: Attention,
+        inserted: Inserted | None = None,
     ) -> Tensor:
-        hidden = self._embedded(tokens, positions)
+        hidden = self._embedded(tokens, positions, inserted)
         rotations = [
             rotation(positions, frequencies, rope, self.dtype)
             for rope, frequencies in zip(self.ropes, self.frequencies, strict=True)
@@ -138,7 +150,7 @@ class Decoder:
             hidden = layer(hidden, None if rope is None else rotations[rope], attention, index)
         return self.norm(hidden.index_select(0, wanted))
 
-    def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
+    def _embedded(self, tokens: Tensor, positions: Tensor, inserted: Inserted | None) -> Tensor:
         """Return the hidden states before the first layer, [T, hidden]."""
         spec = self.spec
         if self.embedding is None:
@@ -147,6 +159,8 @@ class Decoder:
             hidden = self.embedding.index_select(0, tokens)
         if self._embedding_scale != 1.0:
             hidden = hidden * self._embedding_scale
+        if inserted is not None:  # not scaled: they are made to stand beside scaled ones
+            hidden = hidden.index_copy(0, inserted.places, inserted.rows.to(hidden.dtype))
         if self.positions is not None and spec.learned_positions is not None:
             rows = positions + spec.learned_positions.first
             hidden = hidden + self.positions.index_select(0, rows)

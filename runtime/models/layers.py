@@ -16,6 +16,14 @@ from .spec import Norm
 from .weights import Gathering
 
 
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """Embeddings that stand in a pass where its tokens are placeholders, as those of an image."""
+
+    places: Tensor  # [E] i64 indices of tokens, each once
+    rows: Tensor  # [E, hidden]
+
+
 def empty_matrix(out: int, inp: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return [out, in] for `Linear`, laid out in memory as its device multiplies it fastest.
 

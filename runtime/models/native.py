@@ -20,7 +20,7 @@ from ...radix_cache.kv import KVPool
 from ..attention import Layout, Rule
 from ..kernels.build import DECODER, load_library
 from .decoder import Decoder, Layer
-from .layers import Linear
+from .layers import Inserted, Linear
 from .mlp import Dense
 from .self_attention import SelfAttention
 from .spec import MLP, AttentionSpec, DecoderSpec, LayerSpec
@@ -71,7 +71,8 @@ class _Model(ctypes.Structure):
 class _Pass(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("tokens", "rows", "wanted")),
-        *((name, ctypes.c_void_p) for name in ("token_ids", "positions", "query_lens", "kv_lens")),
+        *((name, ctypes.c_void_p) for name in ("token_ids", "inserted_at", "inserted")),
+        *((name, ctypes.c_void_p) for name in ("positions", "query_lens", "kv_lens")),
         *((name, ctypes.c_void_p) for name in ("slots", "wanted_tokens", "logits", "states")),
     )
 
@@ -179,10 +180,17 @@ class NativeDecoder:
         self._handle = handle
         weakref.finalize(self, self._library.radixlm_decoder_free, handle)
 
-    def __call__(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
+    def __call__(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        wanted: Tensor,
+        layout: Layout,
+        inserted: Inserted | None = None,
+    ) -> Tensor:
         """Run one pass; arguments and result as those of `Decoder`, all on the host."""
         logits = torch.empty(len(wanted), self.spec.vocab_size)
-        self._run(tokens, positions, wanted, layout, logits=logits)
+        self._run(tokens, positions, wanted, layout, inserted, logits=logits)
         return logits
 
     def states(self, tokens: Tensor, positions: Tensor, wanted: Tensor, layout: Layout) -> Tensor:
@@ -197,15 +205,23 @@ class NativeDecoder:
         positions: Tensor,
         wanted: Tensor,
         layout: Layout,
+        inserted: Inserted | None = None,
         *,
         logits: Tensor | None = None,
         states: Tensor | None = None,
     ) -> None:
+        at = rows = None
+        if inserted is not None:
+            at = torch.full_like(tokens, -1)
+            at[inserted.places] = torch.arange(len(inserted.places))
+            rows = inserted.rows.float().contiguous()
         work = _Pass(
             tokens=len(tokens),
             rows=len(layout.query_lens),
             wanted=len(wanted),
             token_ids=tokens.data_ptr(),
+            inserted_at=None if at is None else at.data_ptr(),
+            inserted=None if rows is None else rows.data_ptr(),
             positions=positions.data_ptr(),
             query_lens=layout.query_lens.ctypes.data,
             kv_lens=layout.kv_lens.ctypes.data,

@@ -32,6 +32,8 @@ ARCHITECTURES = {  # as in config.json → module with a FAMILY
     "SmolLM3ForCausalLM": ".smollm",
 }
 
+VISION = frozenset({"LlavaForConditionalGeneration"})  # a tower around a decoder; see `llava.py`
+
 Place = Callable[[Tensor, DecoderSpec], Target]
 
 
@@ -80,6 +82,11 @@ def is_known(architectures: Sequence[str]) -> bool:
     return any(name in ARCHITECTURES for name in architectures)
 
 
+def sees(architectures: Sequence[str]) -> bool:
+    """Whether one of the architectures is a decoder with a vision tower."""
+    return any(name in VISION for name in architectures)
+
+
 def find_family(architectures: Sequence[str]) -> Family:
     """Return the family of the first architecture that is known.
 
@@ -92,7 +99,7 @@ def find_family(architectures: Sequence[str]) -> Family:
             assert isinstance(family, Family)
             return family
     given = ", ".join(architectures) or "none named in config.json"
-    known = ", ".join(sorted(ARCHITECTURES))
+    known = ", ".join(sorted({*ARCHITECTURES, *VISION}))
     raise ModelLoadError(
         f"architecture not supported: {given}; supported: {known}; "
         "--model-impl transformers may run others"

@@ -13,6 +13,7 @@ from ...constrained.contract import Contract
 from ...constrained.grammar import Grammar, Matcher
 from ...radix_cache import Lease
 from ..engine.inputs import stand_in
+from ..images import keyed
 from ..messages import Distortion, Finish, Submit, TopLogprobs
 from .scoring import Options
 
@@ -35,6 +36,7 @@ class Job:
     count: int
     max_new: int  # after clipping to the context and the pool
     options: Options | None = None
+    prompt_key: NDArray[np.int32] | None = None  # [prompt] as the tree knows it, with images
     lease: Lease | None = None
     computed: int = 0  # tokens whose KV is in the pool, or will be after the passes under way
     unread: int = -1  # where the last token is among those of the pass under way; -1: it is known
@@ -65,7 +67,10 @@ class Job:
         if submit.options:
             options = Options.of(submit.options)
             tokens = np.concatenate((tokens, options.tokens))
-        return cls(submit, tokens, len(tokens), max_new, options)
+        key = None
+        if submit.images:
+            key = keyed(tokens[: len(submit.tokens)], submit.images)
+        return cls(submit, tokens, len(tokens), max_new, options, key)
 
     @property
     def prompt(self) -> int:
@@ -91,6 +96,20 @@ class Job:
     def sequence(self) -> NDArray[np.int32]:
         """Prompt and generated tokens, [count], without a tree of options; a view."""
         return self.tokens[: self.count if self.options is None else len(self.submit.tokens)]
+
+    @property
+    def key(self) -> NDArray[np.int32]:
+        """What the tree knows the sequence by: its ids, with those of images for placeholders."""
+        if self.prompt_key is None:
+            return self.sequence
+        return np.concatenate((self.prompt_key, self.sequence[len(self.prompt_key) :]))
+
+    def told_apart(self, length: int) -> int:
+        """Return how much of a match of `length` positions is one beyond doubt.
+
+        A few positions of an image are too short a hash: then it ends before the image.
+        """
+        return next((one.at for one in self.submit.images if one.is_unsure(length)), length)
 
     @property
     def to_compute(self) -> int:

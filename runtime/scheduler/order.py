@@ -181,5 +181,5 @@ class Queue:
 
     def _look_up(self, one: Waiting) -> None:
         job = one.job
-        found = self._cache.touch(job.sequence, namespace=job.submit.namespace)
+        found = self._cache.touch(job.key, namespace=job.submit.namespace)
         one.matched, one.path = found.length, found.path

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from ..engine.inputs import Row
+from ..engine.inputs import Glimpse, Row
 from ..engine.logits import logprobs_of
+from .job import Job
 from .sampling import Record
 from .schedule import Slice
 from .scoring import ROOT, Options
@@ -27,6 +28,7 @@ def rows_of(piece: Slice) -> Iterator[Row]:
             start=job.computed,
             slots=slots[:stop],
             logits_from=logits_from(piece),
+            glimpses=tuple(_glimpses(job, job.computed, stop)),
         )
     if job.options is None:
         return
@@ -38,6 +40,14 @@ def rows_of(piece: Slice) -> Iterator[Row]:
             slots=np.concatenate((slots[:text], own[path], own[first:after])),
             logits_from=0,
         )
+
+
+def _glimpses(job: Job, start: int, stop: int) -> Iterator[Glimpse]:
+    """What of the job's images stands between two positions: a chunk may cut one in two."""
+    for image in job.submit.images:
+        first, last = max(image.at, start), min(image.at + image.count, stop)
+        if first < last:
+            yield Glimpse(image, first - image.at, last - first, at=first - start)
 
 
 def num_logits(piece: Slice) -> int:

@@ -193,7 +193,7 @@ class Scheduler:
             was_prefill = job.to_compute > 1 or job.generated == 0
             job.computed += piece.count
             if was_prefill and job.lease is not None:
-                self.cache.commit(job.lease, job.sequence[: job.computed])
+                self.cache.commit(job.lease, job.key[: job.computed])
 
     def end(self, job: Job) -> None:
         """Take a job out wherever it is; what it computed stays in the tree, all else is freed."""
@@ -219,7 +219,8 @@ class Scheduler:
         if (scored := job.score_from) is not None:
             limit = min(limit, scored)
         namespace = job.submit.namespace
-        matched = self.cache.match_length(job.sequence, namespace=namespace)
+        key = job.key
+        matched = self.cache.match_length(key, namespace=namespace)
         if self.cache.enabled and computing.shares(job, matched, limit):
             return Verdict.SHARES
         needed = job.count - min(matched, limit)
@@ -228,8 +229,11 @@ class Scheduler:
         growth = self._growth(job, needed) if running else 0
         if self.cache.available < needed + growth:
             return Verdict.NO_ROOM
-        lease = self.cache.acquire(job.sequence, namespace=namespace, limit=limit)
-        self.cache.recall(lease, job.sequence[:limit])
+        lease = self.cache.acquire(key, namespace=namespace, limit=limit)
+        self.cache.recall(lease, key[:limit])
+        if (sure := job.told_apart(len(lease))) < len(lease):
+            self.cache.release(lease)
+            lease = self.cache.acquire(key, namespace=namespace, limit=sure)
         needed = job.count - len(lease)
         if self.cache.available < needed + growth:  # the match itself was what could be evicted
             self.cache.release(lease)
@@ -296,7 +300,7 @@ class Scheduler:
 
     def _free(self, job: Job) -> None:
         assert job.lease is not None
-        tokens = job.sequence[: job.computed]
+        tokens = job.key[: job.computed]
         if job.options is not None and not job.to_compute:  # the likeliest option stays, too
             path = job.options.likeliest()
             self.cache.arrange(job.lease, len(tokens) + path, start=len(tokens))

@@ -38,8 +38,8 @@ class Computing:
         other = self._jobs.get(self._key(job, matched))
         if other is None:
             return False
-        return common_prefix(job.sequence[:limit], other.sequence) - matched >= MIN_SHARED_TOKENS
+        return common_prefix(job.key[:limit], other.key) - matched >= MIN_SHARED_TOKENS
 
     def _key(self, job: Job, cached: int) -> tuple[str, int, bytes]:
-        following = job.sequence[cached : cached + MIN_SHARED_TOKENS]
+        following = job.key[cached : cached + MIN_SHARED_TOKENS]
         return job.submit.namespace, cached, following.tobytes()

@@ -44,6 +44,8 @@ struct Model {
 struct Pass {
   int64_t tokens, rows, wanted;
   const int64_t* token_ids;   // [tokens]
+  const int64_t* inserted_at;  // [tokens] a row of `inserted`, or -1: the token's own; or null
+  const float* inserted;       // [any, hidden] embeddings that are no token's
   const int64_t* positions;   // [tokens]
   const int64_t* query_lens;  // [rows]
   const int64_t* kv_lens;     // [rows]
@@ -264,7 +266,11 @@ void embed_rows(Member& team, const Work& w) {
   const int64_t half = w.m.head_dim / 2, pieces = std::min(w.p.tokens, ROW_PIECES);
   team.each(pieces, [&](int64_t piece) {
     for (int64_t t = w.p.tokens * piece / pieces; t < w.p.tokens * (piece + 1) / pieces; ++t) {
-      embed(w.m, w.p.token_ids[t], w.hidden + t * w.m.hidden);
+      float* to = w.hidden + t * w.m.hidden;
+      if (w.p.inserted_at && w.p.inserted_at[t] >= 0)
+        std::memcpy(to, w.p.inserted + w.p.inserted_at[t] * w.m.hidden, w.m.hidden * sizeof(float));
+      else
+        embed(w.m, w.p.token_ids[t], to);
       for (int64_t d = 0; d < half; ++d) {
         const float angle = float(w.p.positions[t]) * w.m.frequencies[d];
         w.cosines[t * half + d] = std::cos(angle) * w.m.magnitude;

@@ -15,7 +15,7 @@ SIGNATURES = {
 
 
 def image_url(source: Any) -> str:
-    """Return an image as a data URL; an address stays as it is, for the service to fetch.
+    """Return an image as a data URL; an address stays as it is, for whoever serves to fetch.
 
     Args:
         source: a path, the bytes of a PNG, JPEG, GIF or WebP file, a PIL image, or a URL.

@@ -1,0 +1,176 @@
+"""From what clients send as an image to what a vision tower gets.
+
+Decoding and preprocessing are work of milliseconds, done on threads beside the event loop, by the
+checkpoint's own image processor of `transformers`, which needs Pillow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import threading
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidRequestError
+from ..images import Image
+from ..messages import Sight
+
+MAX_IMAGES = 64  # of one prompt
+MAX_IMAGE_BYTES = 20 << 20  # of a file
+MAX_PIXELS = 40_000_000  # of a decoded image; some 120 MB
+MAX_AT_ONCE = 2  # images that are being decoded
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+
+
+class Pictures:
+    """Prepares images for one model.
+
+    Attributes:
+        sight: what images are to the model; None: it takes text alone.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.sight: Sight | None = None
+        self._folder = folder
+        self._processor: Any = None
+        self._loading = threading.Lock()
+        self._turns = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def load(self, url: str) -> Image:
+        """Return an image that a client has sent.
+
+        Args:
+            url: a data URL, or the base64 of a file.
+
+        Raises:
+            InvalidRequestError: the model sees no images, or this is none.
+        """
+        sight = self.required_sight()
+        data = _decoded(url)
+        if len(data) > MAX_IMAGE_BYTES:
+            raise InvalidRequestError(
+                f"an image has {len(data)} bytes; at most {MAX_IMAGE_BYTES} are taken"
+            )
+        async with self._turns:
+            return await asyncio.to_thread(self._prepare, data, sight)
+
+    async def load_all(self, urls: Sequence[str]) -> list[Image]:
+        """Return the images of one prompt; see `load`."""
+        if len(urls) > MAX_IMAGES:
+            raise InvalidRequestError(f"{len(urls)} images in a prompt; at most {MAX_IMAGES}")
+        return [await self.load(url) for url in urls]
+
+    def required_sight(self) -> Sight:
+        """Return what images are to the model.
+
+        Raises:
+            InvalidRequestError: it sees none.
+        """
+        if self.sight is None:
+            raise InvalidRequestError(
+                f"the model {self._folder} takes text alone, and the request holds an image; "
+                "serve a model with vision (LLaVA), or leave the image out"
+            )
+        return self.sight
+
+    def _prepare(self, data: bytes, sight: Sight) -> Image:
+        picture = _opened(data)
+        values = self._loaded()(images=picture, return_tensors="np")["pixel_values"]
+        pixels = np.asarray(values[0], dtype=np.float32)
+        if pixels.shape != sight.shape:
+            raise InvalidRequestError(
+                f"the image processor of {self._folder} makes images of shape "
+                f"{list(pixels.shape)}, and its vision tower takes {list(sight.shape)}; correct "
+                "crop_size and size in its preprocessor_config.json"
+            )
+        return Image.of(pixels, sight.num_rows)
+
+    def _loaded(self) -> Any:
+        with self._loading:
+            if self._processor is None:
+                import transformers
+
+                kinds: Any = transformers.AutoImageProcessor
+                try:
+                    self._processor = kinds.from_pretrained(self._folder, local_files_only=True)
+                except (OSError, ValueError, ImportError, KeyError) as error:
+                    raise InvalidRequestError(
+                        f"the image processor of {self._folder} cannot be loaded: {error}"
+                    ) from error
+            return self._processor
+
+
+def place(
+    tokens: Sequence[int], pictures: Sequence[Image], sight: Sight
+) -> tuple[list[int], list[Image]]:
+    """Give each image its placeholders: as many as it has rows, where a prompt has one.
+
+    Raises:
+        InvalidRequestError: there are not as many placeholders as images.
+    """
+    found = sum(token == sight.image_token_id for token in tokens)
+    if found != len(pictures):
+        raise InvalidRequestError(
+            f"the prompt has {found} placeholders of images (token {sight.image_token_id}), and "
+            f"{len(pictures)} images were sent; there must be one for each"
+        )
+    placed: list[int] = []
+    images: list[Image] = []
+    for token in tokens:
+        if token == sight.image_token_id:
+            images.append(pictures[len(images)].moved(len(placed)))
+            placed += [token] * sight.num_rows
+        else:
+            placed.append(token)
+    return placed, images
+
+
+def _decoded(url: str) -> bytes:
+    kind, comma, body = url.partition(",")
+    if url.startswith("data:"):
+        if not comma or not kind.endswith(";base64"):
+            raise InvalidRequestError("an image's data URL must be data:image/<kind>;base64,<data>")
+    else:
+        body = url
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        start = url if len(url) < 60 else f"{url[:57]}..."
+        raise InvalidRequestError(
+            f"an image is {start!r}, which is neither a data URL nor base64 ({error}); files are "
+            "read by Engine alone, not by a server"
+        ) from error
+
+
+def _opened(data: bytes) -> Any:
+    """Decode a file; of an animation, its first picture.
+
+    Raises:
+        InvalidRequestError: it is none, or too large; or Pillow is missing.
+    """
+    try:
+        from PIL import Image as Pillow
+        from PIL import ImageOps
+    except ImportError as error:
+        raise InvalidRequestError(
+            "images need Pillow, which is not installed here; pip install 'radixlm[vision]'"
+        ) from error
+    try:
+        picture = Pillow.open(BytesIO(data), formats=FORMATS)
+        width, height = picture.size  # from the header: nothing is decoded yet
+        if width * height > MAX_PIXELS:
+            raise InvalidRequestError(
+                f"an image has {width} x {height} pixels; at most {MAX_PIXELS} are taken"
+            )
+        return ImageOps.exif_transpose(picture).convert("RGB")
+    except InvalidRequestError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
+        raise InvalidRequestError(
+            f"an image of {len(data)} bytes cannot be read as {', '.join(FORMATS)}: {error}"
+        ) from error

@@ -1,0 +1,50 @@
+"""A model's eyes: what its vision tower makes of images, kept for those who show them again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..images import Image
+from ..models.llava import Tower
+from .inputs import Glimpse
+
+# On the tower's device: 50 images of LLaVA-1.5-7B, of 4.7 MB each.
+KEPT_BYTES = 256 << 20
+
+
+class Eyes:
+    """A vision tower with a bounded memory; the images seen longest ago are forgotten first."""
+
+    def __init__(self, tower: Tower, kept_bytes: int = KEPT_BYTES) -> None:
+        self.sight = tower.sight
+        self.computed = 0  # images that went through the tower
+        self._tower = tower
+        self._max_bytes = kept_bytes
+        self._bytes = 0
+        self._rows: OrderedDict[bytes, Tensor] = OrderedDict()  # by digest, [rows, hidden]
+
+    def rows(self, glimpses: Sequence[Glimpse]) -> Tensor:
+        """Return what the glimpses show, one after another, [E, hidden]."""
+        return torch.cat(
+            [self._see(seen.image)[seen.first : seen.first + seen.count] for seen in glimpses]
+        )
+
+    def _see(self, image: Image) -> Tensor:
+        rows = self._rows.get(image.digest)
+        if rows is not None:
+            self._rows.move_to_end(image.digest)
+            return rows
+        # One at a time, so that what an image becomes never depends on those beside it.
+        pixels = torch.frombuffer(bytearray(image.pixels), dtype=torch.float32).view(image.shape)
+        rows = self._tower(pixels)
+        self.computed += 1
+        self._rows[image.digest] = rows
+        self._bytes += rows.nbytes
+        while self._bytes > self._max_bytes:
+            _, oldest = self._rows.popitem(last=False)
+            self._bytes -= oldest.nbytes
+        return rows
