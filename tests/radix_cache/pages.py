@@ -45,7 +45,7 @@ class Request:
 class Page:
     above: int | None  # the page before it
     hits: int = 0
-    used: int = 0  # when a holder last let it go
+    used: int = 0  # when a holder last let it go, or somebody touched it
     priority: int = -(10**9)
     expires_s: float = -inf
 
@@ -95,11 +95,15 @@ class World:
             self.pages.setdefault(path, Page(above))
             above = path
 
-    def let_go(self, pages: list[int], priority: int, ttl_s: float) -> None:
+    def use(self, pages: list[int]) -> None:
         self.events += 1
         for path in pages:
+            self.pages[path].used = self.events
+
+    def let_go(self, pages: list[int], priority: int, ttl_s: float) -> None:
+        self.use(pages)
+        for path in pages:
             page = self.pages[path]
-            page.used = self.events
             page.priority = max(page.priority, priority)
             page.expires_s = max(page.expires_s, self.now_s + ttl_s)
 

@@ -232,6 +232,15 @@ class CacheMachine(RuleBasedStateMachine):
     def release(self, pick: random.Random) -> None:
         self.end(pick.choice(self.world.running))
 
+    @rule(chunks=chunk_lists, namespace=namespaces)
+    def touch(self, chunks: list[list[int]], namespace: Namespace) -> None:
+        world, tokens = self.world, self.spell(chunks)
+        expected, nodes = world.matched(world.paths.along(namespace, tokens)), world.cached()
+        found = world.cache.touch(as_array(tokens), namespace=namespace)
+        assert found.length == len(expected) * world.page_size
+        touched = {id(nodes[path]) for path in expected}  # a node of which a part matches as well
+        world.use([path for path in world.pages if id(nodes[path]) in touched])
+
     @rule()
     def flush(self) -> None:
         world = self.world
