@@ -169,7 +169,7 @@ class RadixTree:
         now = self._clock = self._clock + 1
         for node in (path[0].parent, *path):
             assert node is not None, "a path begins below a root"
-            node.last_used = node.last_used  # MUT
+            node.last_used = now
         if path[-1] in self._candidates:  # its rank has changed
             self._withdraw(path[-1])
             self._settle(path[-1])
