@@ -9,6 +9,7 @@
     plan.py       schemas to core schemas: normal/ rewrites, references.py, formats.py, regexes.py
     auto_backend.py  llguidance_backend.py  xgrammar_backend.py
     schema.py     core schemas to xgrammar's EBNF (with objects.py, strings.py, numbers.py, ebnf.py)
+    tags.py       structural tags, which tags_lark.py and tags_ebnf.py write
     pattern.py    regexes to EBNF; automaton.py: are they empty, finite, what is their opposite
     completion.py closing.py  documents that end within a budget of tokens, by way of outline.py,
                   loose.py, expressions.py, network.py, recogniser.py, spelling.py, search.py

@@ -40,9 +40,11 @@ class Compiler:
         try:
             return self._llguidance.compile(spec)
         except UnsupportedError as error:
-            if spec.kind in ("lark", "structural_tag"):
+            if spec.kind == "lark":
                 raise
             try:
                 return self._xgrammar.compile(spec)
             except UnsupportedError:
+                if spec.kind == "structural_tag":  # its EBNF is xgrammar's alone
+                    raise
                 raise error from None

@@ -36,7 +36,8 @@ from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .regexes import rust_syntax
 from .spec import GrammarSpec, parse_json
-from .tags import lower_tags
+from .tags import read_tags
+from .tags_lark import lark_of
 from .vocab import Vocabulary
 
 __all__ = ["Compiler"]
@@ -96,8 +97,9 @@ class Compiler:
                     ),
                 )
             if spec.kind == "structural_tag":
-                lark, contract = lower_tags(spec, _json)
-                return self._grammar(spec, lark, contract, None, True)
+                tags = read_tags(spec)
+                lark = lark_of(tags.part, _json)
+                return self._grammar(spec, lark, tags.contract, None, True)
             return self._grammar(spec, _lark(spec), Contract(), None, True)
         except RecursionError as error:
             raise LimitError("the source nests or refers too deep", kind=spec.kind) from error

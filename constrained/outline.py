@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import ebnf
 from .ebnf import alternation, literal
 from .errors import GrammarError
 from .expressions import Rules, UnreadableError, read_grammar
@@ -15,8 +16,10 @@ from .gbnf import one_line_rules
 from .loose import loosened
 from .normal.form import Core
 from .pattern import lower_pattern
-from .schema import lower_schema
+from .schema import lower_schema, schema_expression
 from .spec import GrammarSpec, parse_json
+from .tags import read_tags
+from .tags_ebnf import ebnf_of
 
 __all__ = ["Outline", "outline"]
 
@@ -59,7 +62,9 @@ def outline(spec: GrammarSpec, core: Core = True) -> Outline | None:
                 return Outline(_read(one_line_rules(spec.source)))
             case "json_schema" | "json_object":
                 return _of_schema(core)
-            case "lark" | "structural_tag":
+            case "structural_tag":
+                return _of_tags(spec)
+            case "lark":
                 return None
     except (GrammarError, UnreadableError, RecursionError):
         return None
@@ -70,6 +75,22 @@ def _of_schema(core: Core) -> Outline:
         return Outline(_read(lower_schema(core)))
     except GrammarError:
         return Outline(_read(lower_schema(loosened(core))), is_exact=False)
+
+
+def _of_tags(spec: GrammarSpec) -> Outline:
+    is_exact = True
+
+    def write(core: Core, rules: ebnf.Rules) -> str:
+        nonlocal is_exact
+        try:
+            return schema_expression(core, rules)
+        except GrammarError:
+            is_exact = False
+            return schema_expression(loosened(core), rules)
+
+    text = ebnf_of(read_tags(spec).part, write, counts_text=False)
+    is_exact = is_exact and "max_chars" not in spec.source and "(=" not in spec.source
+    return Outline(_read(text), is_exact=is_exact)
 
 
 def _read(text: str) -> Rules:

@@ -24,7 +24,7 @@ from .numbers import INTEGER, NUMBER, Bound, integer_between, number_between
 from .objects import Member, Members, object_of
 from .strings import Strings, json_text, string_like
 
-__all__ = ["lower_schema"]
+__all__ = ["lower_schema", "schema_expression"]
 
 MAX_MEMBERS = 1_000  # of one object or one prefixItems: beyond, xgrammar takes over 10 s
 MAX_OBJECT_STATES = 10_000  # declared properties x counted members of one object
@@ -41,25 +41,31 @@ def lower_schema(core: Core) -> str:
         UnsatisfiableError: nothing is valid.
         LimitError: a number in the schema is beyond what is compiled.
     """
-    return _Lowering(core).grammar()
+    rules = Rules()
+    rules.define("root", schema_expression(core, rules))
+    return rules.text()
+
+
+def schema_expression(core: Core, rules: Rules) -> str:
+    """Return an expression for the texts of a core schema, in a grammar that holds more.
+
+    Raises:
+        GrammarError: as `lower_schema`.
+    """
+    return _Lowering(core, rules).value(core)
 
 
 class _Lowering:
     """One walk over a core schema. Methods return expressions."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, core: Core, rules: Rules) -> None:
         self._definitions: dict[str, Core] = {} if isinstance(core, bool) else core.get("$defs", {})
-        self._rules = Rules()
+        self._rules = rules
         self._strings = Strings(self._rules)
         self._targets: dict[str, str] = {}  # name of a definition: its rule
         self._any: str | None = None
 
-    def grammar(self) -> str:
-        self._rules.define("root", self._value(self._core))
-        return self._rules.text()
-
-    def _value(self, core: Core) -> str:
+    def value(self, core: Core) -> str:
         if core is False:
             raise UnsatisfiableError("a schema in it allows nothing", kind=KIND, pointer="")
         keywords = {} if core is True else {k: v for k, v in core.items() if k != "$defs"}
@@ -80,7 +86,7 @@ class _Lowering:
             raise _refused(f"a conjunction of {', '.join(core)}", "Merge them by hand.")
         if keyword == "$ref":
             return self._reference(core["$ref"].rpartition("/")[2])
-        return self._rules.add(alternation([self._value(branch) for branch in core["anyOf"]]))
+        return self._rules.add(alternation([self.value(branch) for branch in core["anyOf"]]))
 
     def _finite(self, core: dict[str, Any]) -> str:
         values = core.get("enum", [core.get("const")])
@@ -98,7 +104,7 @@ class _Lowering:
     def _reference(self, name: str) -> str:
         if name not in self._targets:
             rule = self._targets[name] = self._rules.reserve()
-            self._rules.define(rule, self._value(self._definitions[name]))
+            self._rules.define(rule, self.value(self._definitions[name]))
         return self._targets[name]
 
     def _typed(self, type_: str, core: dict[str, Any]) -> str:
@@ -167,12 +173,12 @@ class _Lowering:
             if inner is False:
                 high = index
                 break
-            items.append(self._value(inner))
+            items.append(self.value(inner))
         if rest is False:
             high = len(items) if high is None else min(high, len(items))
         if high is not None and low > high:
             raise UnsatisfiableError(f"{low} items do not fit", kind=KIND, pointer="")
-        more = "" if rest is False else self._value(rest)
+        more = "" if rest is False else self.value(rest)
         return f"({literal('[')} {self._elements(items, more, low, high)} {literal(']')})"
 
     def _elements(self, items: Sequence[str], more: str, low: int, high: int | None) -> str:
@@ -204,7 +210,7 @@ class _Lowering:
             # A required key that is not declared has the schema of the undeclared ones.
             inner = properties.get(key, extra)
             if inner is not False:
-                members.append(Member(key, self._value(inner), key in required))
+                members.append(Member(key, self.value(inner), key in required))
             elif key in required:
                 raise UnsatisfiableError(
                     f"{key!r} is required and forbidden", kind=KIND, pointer=""
@@ -227,11 +233,11 @@ class _Lowering:
             ((pattern, inner),) = patterns.items()
             if inner is False:
                 return None
-            return f"({self._string({'pattern': pattern})} {COLON} {self._value(inner)})"
+            return f"({self._string({'pattern': pattern})} {COLON} {self.value(inner)})"
         if extra is False:
             return None
         key = self._strings.all_but(taken) if taken else self._strings.of_length(0, None)
-        return f"({key} {COLON} {self._value(extra)})"
+        return f"({key} {COLON} {self.value(extra)})"
 
     def _anything(self) -> str:
         """Return the rule for any JSON value."""

@@ -1,37 +1,54 @@
-"""Structural tags: free text with constrained islands, written as llguidance's Lark.
+"""Structural tags: free text with constrained islands, read into parts that back ends write.
 
 The form is xgrammar's and SGLang's: `{"type": "structural_tag", "format": {...}}`, and the older
-`{"structures": [{"begin", "schema", "end"}], "triggers": [...]}`. A piece of free text is a lazy
-lexeme: it ends where its closing mark is first met, so no mark is ever passed over.
+`{"structures": [{"begin", "schema", "end"}], "triggers": [...]}`. Free text ends where its closing
+mark is first met, so no mark is ever passed over.
 
 xgrammar reads these too. It is not asked, because it lowers their schemas by a converter of its own
 (`schema.py` says what that drops); here each schema goes through the contract, in mode "strict".
+`tags_lark.py` and `tags_ebnf.py` write the parts.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .contract import Contract, Finding
 from .errors import GrammarError, MalformedError, UnsupportedError
+from .gbnf import one_line_rules
 from .pattern import lower_pattern
 from .plan import Plan, compile_json
-from .regexes import rust_syntax
 from .spec import GrammarSpec, parse_json
 
-__all__ = ["MAX_FREE_CHARS", "lower_tags"]
+__all__ = [
+    "KIND",
+    "MAX_FREE_CHARS",
+    "Constant",
+    "Derived",
+    "Either",
+    "Free",
+    "Islands",
+    "Joined",
+    "Listed",
+    "Matching",
+    "Part",
+    "Tags",
+    "Until",
+    "Valid",
+    "placed",
+    "read_tags",
+]
 
 KIND: Literal["structural_tag"] = "structural_tag"
 MAX_FREE_CHARS = 8_000  # of bounded free text: five states of the lexer each, as it is met
-ANY_TEXT = "/(?s:.*)/"
 
 FIELDS = {
     "const_string": {"value"},
     "json_schema": {"json_schema"},
     "regex": {"pattern"},
+    "grammar": {"grammar"},
     "any_text": {"max_chars"},
     "sequence": {"elements"},
     "or": {"elements"},
@@ -41,12 +58,97 @@ FIELDS = {
 }
 
 
-def lower_tags(spec: GrammarSpec, write_json: Callable[[Plan], str]) -> tuple[str, Contract]:
-    """Return the Lark of a structural tag, rule `start`, and the contract of its schemas.
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Exactly this text."""
 
-    Args:
-        spec: of kind "structural_tag".
-        write_json: writes a planned schema as what follows `%json`.
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Valid:
+    """A JSON document."""
+
+    plan: Plan
+    at: str  # the JSON pointer of its schema in the tag
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Text of a pattern."""
+
+    ebnf: str  # as `lower_pattern` writes it
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """Text of a grammar in xgrammar's EBNF."""
+
+    rules: str  # a line each, `root` among them
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """One part after the other."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of several parts."""
+
+    options: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Any text, to the very end; at most so many characters."""
+
+    max_chars: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Any text up to the first of some marks, that mark included."""
+
+    marks: tuple[str, ...]
+    max_chars: int | None  # before the mark
+
+
+@dataclass(frozen=True, slots=True)
+class Islands:
+    """Free text in which a trigger opens what belongs to it, to the very end."""
+
+    after: Mapping[str, Part]  # trigger: what must follow it
+    at_least_one: bool
+    stop_after_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The same part several times."""
+
+    part: Part
+    separator: str
+    at_least_one: bool
+    stop_after_first: bool
+
+
+Part = Constant | Valid | Matching | Derived | Joined | Either | Free | Until | Islands | Listed
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """A structural tag, read."""
+
+    part: Part
+    contract: Contract  # of its schemas, by pointers into the tag
+
+
+def read_tags(spec: GrammarSpec) -> Tags:
+    """Read a spec of kind "structural_tag".
 
     Raises:
         GrammarError: it is malformed, or cannot be enforced; with a JSON pointer into the tag.
@@ -54,28 +156,25 @@ def lower_tags(spec: GrammarSpec, write_json: Callable[[Plan], str]) -> tuple[st
     document = parse_json(spec.source, kind=KIND)
     if not isinstance(document, dict):
         raise _malformed("", "a structural tag is an object", document)
-    tags = _Tags(write_json)
+    reader = _Reader()
     if "structures" in document:
-        start = tags.expression(_modern(document), "", is_last=True)
+        part = reader.part(_modern(document), "", is_last=True)
     else:
         extra = document.keys() - {"type", "format"}
         if "format" not in document or extra:
             raise _malformed("", "give format, or structures and triggers", sorted(document))
-        start = tags.expression(document["format"], "/format", is_last=True)
-    lark = "\n".join([f"start: {start}", *tags.rules])
-    return lark, Contract(tuple(tags.findings))
+        part = reader.part(document["format"], "/format", is_last=True)
+    return Tags(part, Contract(tuple(reader.findings)))
 
 
-class _Tags:
-    """One walk over a format. Expressions are Lark's."""
+@dataclass(slots=True)
+class _Reader:
+    """One walk over a format."""
 
-    def __init__(self, write_json: Callable[[Plan], str]) -> None:
-        self._write_json = write_json
-        self.rules: list[str] = []
-        self.findings: list[Finding] = []
+    findings: list[Finding] = field(default_factory=list[Finding])
 
-    def expression(self, node: Any, at: str, *, is_last: bool) -> str:
-        """Return the expression of a format; `is_last`: nothing comes after it."""
+    def part(self, node: Any, at: str, *, is_last: bool) -> Part:
+        """Read a format; `is_last`: nothing comes after it."""
         kind = node.get("type") if isinstance(node, dict) else None
         if kind not in FIELDS:
             raise UnsupportedError(
@@ -92,38 +191,40 @@ class _Tags:
             )
         match kind:
             case "const_string":
-                return _literal(_text(node, "value", at))
+                return Constant(_text(node, "value", at))
             case "json_schema":
                 return self._schema(node.get("json_schema"), f"{at}/json_schema")
             case "regex":
                 return _regex(_text(node, "pattern", at), f"{at}/pattern")
+            case "grammar":
+                return Derived(one_line_rules(_text(node, "grammar", at)), f"{at}/grammar")
             case "any_text":
-                return self._free(node, at, is_last=is_last)
-            case "sequence" | "or":
-                return self._joined(kind, node, at, is_last=is_last)
+                return _free(node, at, is_last=is_last)
+            case "sequence":
+                return Joined(self._elements(node, at, is_last=is_last))
+            case "or":
+                return Either(self._elements(node, at, is_last=is_last))
             case "tag":
-                return (
-                    f"{_literal(_text(node, 'begin', at))} {self._after_begin(node, at, is_last)}"
-                )
+                begin = _text(node, "begin", at)
+                return Joined((Constant(begin), self._after_begin(node, at, is_last)))
             case "triggered_tags":
                 return self._triggered(node, at, is_last=is_last)
             case _:
                 return self._separated(node, at)
 
-    def _joined(self, kind: str, node: dict[str, Any], at: str, *, is_last: bool) -> str:
+    def _elements(self, node: dict[str, Any], at: str, *, is_last: bool) -> tuple[Part, ...]:
         elements = _list(node, "elements", at)
         count = len(elements)
-        found = [
-            self.expression(
+        return tuple(
+            self.part(
                 element,
                 f"{at}/elements/{index}",
-                is_last=is_last and (kind == "or" or index == count - 1),
+                is_last=is_last and (node["type"] == "or" or index == count - 1),
             )
             for index, element in enumerate(elements)
-        ]
-        return f"({(' | ' if kind == 'or' else ' ').join(found)})"
+        )
 
-    def _after_begin(self, tag: dict[str, Any], at: str, is_last: bool) -> str:
+    def _after_begin(self, tag: dict[str, Any], at: str, is_last: bool) -> Part:
         """Return what follows the beginning of a tag: content and end."""
         content, ends = tag.get("content"), tag.get("end")
         ends = [ends] if isinstance(ends, str) else ends
@@ -132,28 +233,13 @@ class _Tags:
         if isinstance(content, dict) and content.get("type") == "any_text" and any(ends):
             if "" in ends:
                 raise _malformed(f"{at}/end", "free text with an end has no empty end", ends)
-            lowered = self.expression(content, f"{at}/content", is_last=True)
-            return self._rule(f"{lowered} ({' | '.join(map(_literal, ends))})", is_lazy=True)
-        lowered = self.expression(content, f"{at}/content", is_last=is_last and ends == [""])
-        end = " | ".join(map(_literal, ends))
-        return f"{lowered} ({end})"
+            free = self.part(content, f"{at}/content", is_last=True)
+            assert isinstance(free, Free)
+            return Until(tuple(ends), free.max_chars)
+        inner = self.part(content, f"{at}/content", is_last=is_last and ends == [""])
+        return Joined((inner, Either(tuple(map(Constant, ends)))))
 
-    def _free(self, node: dict[str, Any], at: str, *, is_last: bool) -> str:
-        if not is_last:
-            raise UnsupportedError(
-                "free text needs a mark that ends it",
-                kind=KIND,
-                pointer=at,
-                hint="Make it the content of a tag with an end, or put it last.",
-            )
-        most = node.get("max_chars")
-        if most is None:
-            return ANY_TEXT
-        if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= MAX_FREE_CHARS:
-            raise _malformed(f"{at}/max_chars", f"an integer up to {MAX_FREE_CHARS:,}", most)
-        return f"/(?s:.{{0,{most}}})/"
-
-    def _triggered(self, node: dict[str, Any], at: str, *, is_last: bool) -> str:
+    def _triggered(self, node: dict[str, Any], at: str, *, is_last: bool) -> Part:
         if not is_last:
             raise UnsupportedError(
                 "triggered_tags go on to the end of the text: nothing can follow them",
@@ -164,7 +250,7 @@ class _Tags:
         triggers = _list(node, "triggers", at)
         if not all(isinstance(trigger, str) and trigger for trigger in triggers):
             raise _malformed(f"{at}/triggers", "triggers are texts, none empty", triggers)
-        after: dict[str, list[str]] = {}
+        after: dict[str, list[Part]] = {}
         for index, tag in enumerate(_list(node, "tags", at)):
             place = f"{at}/tags/{index}"
             begin = _text(_object(tag, place), "begin", place)
@@ -172,54 +258,57 @@ class _Tags:
             trigger = min(filter(begin.startswith, triggers), key=len, default=None)
             if trigger is None:
                 raise _malformed(f"{place}/begin", f"begins with one of {triggers}", begin)
-            rest = f"{_literal(begin[len(trigger) :])} {self._after_begin(tag, place, False)}"
-            after.setdefault(trigger, []).append(rest)
-        options = [
-            f"{self._rule(f'{ANY_TEXT} {_literal(trigger)}', is_lazy=True)} ({' | '.join(rests)})"
-            for trigger, rests in after.items()
-        ]
-        island = self._rule(" | ".join(options))
-        if node.get("stop_after_first"):
-            return island if node.get("at_least_one") else f"({island} | {ANY_TEXT})"
-        return f"{island}{'+' if node.get('at_least_one') else '*'} {ANY_TEXT}"
+            rest = (Constant(begin[len(trigger) :]), self._after_begin(tag, place, False))
+            after.setdefault(trigger, []).append(Joined(rest))
+        return Islands(
+            {trigger: Either(tuple(rests)) for trigger, rests in after.items()},
+            bool(node.get("at_least_one")),
+            bool(node.get("stop_after_first")),
+        )
 
-    def _separated(self, node: dict[str, Any], at: str) -> str:
-        options = [
-            self.expression(
-                {"type": "tag", **_object(tag, at)}, f"{at}/tags/{index}", is_last=False
-            )
+    def _separated(self, node: dict[str, Any], at: str) -> Part:
+        options = tuple(
+            self.part({"type": "tag", **_object(tag, at)}, f"{at}/tags/{index}", is_last=False)
             for index, tag in enumerate(_list(node, "tags", at))
-        ]
-        tag = self._rule(" | ".join(options))
-        separator = _literal(_text(node, "separator", at))
-        some = tag if node.get("stop_after_first") else f"{tag} ({separator} {tag})*"
-        return f"({some})" if node.get("at_least_one") else f"({some})?"
+        )
+        return Listed(
+            Either(options),
+            _text(node, "separator", at),
+            bool(node.get("at_least_one")),
+            bool(node.get("stop_after_first")),
+        )
 
-    def _schema(self, schema: Any, at: str) -> str:
+    def _schema(self, schema: Any, at: str) -> Part:
         if not isinstance(schema, dict | bool):
             raise _malformed(at, "a JSON Schema is an object or a boolean", schema)
         try:
             spec = GrammarSpec.json_schema(schema, only_named=True)
-            plans: list[Plan] = []
-
-            def write(plan: Plan) -> str:
-                plans.append(plan)
-                return self._write_json(plan)
-
-            text = compile_json(spec, write)
+            plan = compile_json(spec, lambda plan: plan)
         except GrammarError as error:
-            raise type(error)(
-                error.reason, kind=KIND, pointer=at + (error.pointer or ""), hint=error.hint
-            ) from error
-        self.findings += [
-            replace(found, pointer=at + found.pointer) for found in plans[-1].contract
-        ]
-        return self._rule(f"%json {text}")
+            raise placed(error, at) from error
+        self.findings += [replace(found, pointer=at + found.pointer) for found in plan.contract]
+        return Valid(plan, at)
 
-    def _rule(self, body: str, *, is_lazy: bool = False) -> str:
-        name = f"part_{len(self.rules)}"
-        self.rules.append(f"{name}{'[lazy]' if is_lazy else ''}: {body}")
-        return name
+
+def placed(error: GrammarError, at: str) -> GrammarError:
+    """Return the error of a part as one of the whole tag, at the place of the part."""
+    return type(error)(error.reason, kind=KIND, pointer=at + (error.pointer or ""), hint=error.hint)
+
+
+def _free(node: dict[str, Any], at: str, *, is_last: bool) -> Free:
+    if not is_last:
+        raise UnsupportedError(
+            "free text needs a mark that ends it",
+            kind=KIND,
+            pointer=at,
+            hint="Make it the content of a tag with an end, or put it last.",
+        )
+    most = node.get("max_chars")
+    if most is None:
+        return Free(None)
+    if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= MAX_FREE_CHARS:
+        raise _malformed(f"{at}/max_chars", f"an integer up to {MAX_FREE_CHARS:,}", most)
+    return Free(most)
 
 
 def _modern(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,15 +325,11 @@ def _modern(document: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "triggered_tags", "triggers": document.get("triggers"), "tags": tags}
 
 
-def _regex(pattern: str, at: str) -> str:
+def _regex(pattern: str, at: str) -> Matching:
     try:
-        return f"/{rust_syntax(lower_pattern(pattern))}/"
+        return Matching(lower_pattern(pattern))
     except GrammarError as error:
-        raise type(error)(error.reason, kind=KIND, pointer=at, hint=error.hint) from error
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+        raise placed(error, at) from error
 
 
 def _text(node: Mapping[str, Any], field: str, at: str) -> str:

@@ -34,8 +34,10 @@ from .masked import MaskedGrammar
 from .normal.form import Core
 from .pattern import lower_pattern
 from .plan import compile_json
-from .schema import lower_schema
+from .schema import lower_schema, schema_expression
 from .spec import GrammarSpec, parse_json
+from .tags import read_tags
+from .tags_ebnf import ebnf_of
 from .vocab import Vocabulary
 from .xgrammar_process import CompileError, CompileProcess, is_cheap
 
@@ -72,6 +74,10 @@ class Compiler:
                         spec, lower_schema(plan.core), plan.contract, plan.check, plan.core
                     ),
                 )
+            if spec.kind == "structural_tag":
+                tags = read_tags(spec)
+                ebnf = ebnf_of(tags.part, schema_expression)
+                return self._grammar(spec, ebnf, tags.contract, None, True)
             return self._grammar(spec, _ebnf(spec), Contract(), None, True)
         except RecursionError as error:
             raise LimitError("the source nests or refers too deep", kind=spec.kind) from error

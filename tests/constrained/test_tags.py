@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
-from radixlm.constrained import xgrammar_backend
-from radixlm.constrained.errors import GrammarError, UnsupportedError
+from radixlm.constrained import auto_backend, xgrammar_backend
+from radixlm.constrained.errors import GrammarError, LimitError
 from radixlm.constrained.llguidance_backend import Compiler
 from radixlm.constrained.spec import GrammarSpec
 
 from .conftest import Accepts
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+NUMBER = {"type": "integer"}
 LEGACY = {
     "structures": [
         {"begin": "<f=weather>", "schema": CITY, "end": "</f>"},
@@ -54,9 +56,11 @@ def tag(**format: Any) -> GrammarSpec:
     ],
 )
 def test_free_text_goes_on_until_a_trigger_which_opens_an_island(
-    text: str, is_taken: bool, accepts: Accepts
+    text: str, is_taken: bool, accepts: Accepts, xgrammar_accepts: Accepts
 ) -> None:
-    assert accepts(GrammarSpec.structural_tag(LEGACY), text) is is_taken
+    spec = GrammarSpec.structural_tag(LEGACY)
+    assert accepts(spec, text) is is_taken
+    assert xgrammar_accepts(spec, text) is is_taken
 
 
 @pytest.mark.parametrize(
@@ -71,9 +75,11 @@ def test_free_text_goes_on_until_a_trigger_which_opens_an_island(
     ],
 )
 def test_a_model_may_reason_within_bounds_and_is_constrained_then(
-    text: str, is_taken: bool, accepts: Accepts
+    text: str, is_taken: bool, accepts: Accepts, xgrammar_accepts: Accepts
 ) -> None:
-    assert accepts(tag(**THINK), text) is is_taken
+    spec = tag(**THINK)
+    assert accepts(spec, text) is is_taken
+    assert xgrammar_accepts(spec, text) is is_taken
 
 
 def test_what_closes_the_reasoning_is_forced_at_its_bound(byte_llguidance: Compiler) -> None:
@@ -101,10 +107,11 @@ TAGS = [
     ],
 )
 def test_tags_with_a_separator_are_a_list(
-    options: dict[str, bool], text: str, is_taken: bool, accepts: Accepts
+    options: dict[str, bool], text: str, is_taken: bool, accepts: Accepts, xgrammar_accepts: Accepts
 ) -> None:
     spec = tag(type="tags_with_separator", tags=TAGS, separator=",", **options)
     assert accepts(spec, text) is is_taken
+    assert xgrammar_accepts(spec, text) is is_taken
 
 
 @pytest.mark.parametrize(
@@ -118,10 +125,11 @@ def test_tags_with_a_separator_are_a_list(
     ],
 )
 def test_triggered_tags_may_be_wanted_or_be_the_last_word(
-    options: dict[str, bool], text: str, is_taken: bool, accepts: Accepts
+    options: dict[str, bool], text: str, is_taken: bool, accepts: Accepts, xgrammar_accepts: Accepts
 ) -> None:
     spec = tag(type="triggered_tags", tags=TAGS, triggers=["a:", "b:"], **options)
     assert accepts(spec, text) is is_taken
+    assert xgrammar_accepts(spec, text) is is_taken
 
 
 @pytest.mark.parametrize(
@@ -162,6 +170,66 @@ def test_a_tag_of_no_known_form_is_an_error(byte_llguidance: Compiler) -> None:
         byte_llguidance.compile(GrammarSpec.structural_tag({"type": "structural_tag"}))
 
 
-def test_xgrammar_is_not_asked(byte_compiler: xgrammar_backend.Compiler) -> None:
-    with pytest.raises(UnsupportedError, match="does not read"):
-        byte_compiler.compile(GrammarSpec.structural_tag(LEGACY))
+@pytest.mark.parametrize(
+    ("text", "is_taken"),
+    [
+        ("so: (a(bc))! Yes.", True),
+        ("so: (a(bc)! Yes.", False),
+        ("so: 12; as said", True),
+        ("nothing", True),
+    ],
+)
+def test_an_island_may_be_a_grammar_in_ebnf_beside_a_schema(
+    text: str, is_taken: bool, accepts: Accepts
+) -> None:
+    nested = 'root ::= "(" more* ")" # a comment\nmore ::= [a-z] | root'
+    tags = [
+        {"begin": "so: ", "content": {"type": "grammar", "grammar": nested}, "end": "!"},
+        {"begin": "so: ", "content": {"type": "json_schema", "json_schema": NUMBER}, "end": ";"},
+    ]
+    spec = tag(type="triggered_tags", triggers=["so:"], tags=tags)
+    assert accepts(spec, text) is is_taken
+
+
+@pytest.mark.parametrize(
+    ("grammar", "message"),
+    [
+        ("root ::= other", "other"),
+        ("start ::= [a-z]", "no rule named root"),
+        ("what is this", "no rule begins"),
+    ],
+)
+def test_a_bad_grammar_in_a_tag_is_refused(
+    grammar: str, message: str, byte_auto: auto_backend.Compiler
+) -> None:
+    with pytest.raises(GrammarError, match=message):
+        byte_auto.compile(tag(type="grammar", grammar=grammar))
+
+
+@pytest.mark.parametrize("most", [None, 0, 1, 3])
+def test_free_text_ends_where_a_mark_is_first_met(
+    most: int | None, accepts: Accepts, xgrammar_accepts: Accepts
+) -> None:
+    marks = ["aab", "ba"]
+    content = {"type": "any_text", **({} if most is None else {"max_chars": most})}
+    spec = tag(type="tag", begin="", content=content, end=marks)
+    for size in range(7):
+        for text in map("".join, itertools.product("abc", repeat=size)):
+            ends = [(text.find(mark) + len(mark), mark) for mark in marks if mark in text]
+            is_taken = any(
+                end == size and (most is None or size - len(mark) <= most)
+                for end, mark in ends
+                if end == min(ends)[0]
+            )
+            assert accepts(spec, text) is is_taken, text
+            assert xgrammar_accepts(spec, text) is is_taken, text
+
+
+def test_long_bounds_of_free_text_are_llguidances_alone(
+    byte_compiler: xgrammar_backend.Compiler, byte_auto: auto_backend.Compiler
+) -> None:
+    content = {"type": "any_text", "max_chars": 2000}
+    spec = tag(type="tag", begin="<t>", content=content, end="</t>")
+    with pytest.raises(LimitError, match="2,000 characters"):
+        byte_compiler.compile(spec)
+    assert byte_auto.compile(spec).completion.minimum is not None
