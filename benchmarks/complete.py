@@ -6,12 +6,12 @@
 Schemas are sampled from jsonschema/maskbench_sample.jsonl.xz. Of each the engine's refusal of an
 empty budget states the minimum; then documents are generated at temperature 1.5, by a one-layer
 model with random weights, with budgets from the minimum up: it, up to 8 tokens more, up to twice
-it. Each must be valid by `jsonschema` under the schema as it was given, whole, and within its
-budget; and one token less than the minimum must be refused. Without RADIXLM_DATA a few schemas of
-our own stand in, on the shipped tokenizer.
+it, up to 200 tokens more. Each must be valid by `jsonschema` under the schema as it was given,
+whole, and within its budget; and one token less than the minimum must be refused. Without
+RADIXLM_DATA a few schemas of our own stand in, on the shipped tokenizer.
 
 What the guarantee costs is timed inside: `admits` and `narrowed` of every match, against the number
-of tokens, and the making of completions, once a schema.
+of tokens, and the analyses of grammars, once a schema.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ import jsonschema  # noqa: E402
 import numpy as np  # noqa: E402
 from maskbench import unpacked  # noqa: E402
 
-from radixlm.constrained import closing, completion  # noqa: E402
+from radixlm.constrained import analysis, closing  # noqa: E402
 from radixlm.constrained.errors import GrammarError  # noqa: E402
 from radixlm.runtime.errors import EngineError  # noqa: E402
 from radixlm.runtime.offline import Engine  # noqa: E402
@@ -128,6 +128,7 @@ def budgets(least: int, rng: random.Random) -> Iterator[int]:
     while True:
         yield least + rng.randint(0, 8)
         yield least + rng.randint(0, least)
+        yield least + rng.randint(0, 200)
 
 
 class Run:
@@ -211,7 +212,7 @@ def measure(name: str, generations: int, count: int, seed: int) -> dict[str, Any
         for owner, method in (
             (closing.Closing, "admits"),
             (closing.Closing, "narrowed"),
-            (completion.Completion, "__init__"),
+            (analysis.Analysis, "__init__"),
         ):
             clock.around(owner, method)
         with Engine(model_path=str(path), in_process=True, max_total_tokens=40_000) as engine:
@@ -229,7 +230,7 @@ def measure(name: str, generations: int, count: int, seed: int) -> dict[str, Any
         "admits_us": clock.percentiles("admits", 1e-6),
         "narrowed_ms": clock.percentiles("narrowed", 1e-3),
         "narrowed_calls": len(clock.seconds["narrowed"]),
-        "completion_ms": clock.percentiles("__init__", 1e-3),
+        "analysis_ms": clock.percentiles("__init__", 1e-3),
         "elapsed_s": round(elapsed, 1),
         "wrong": run.wrong,
     }
@@ -252,7 +253,7 @@ class _restored:
         self._methods = [
             (closing.Closing, "admits", closing.Closing.admits),
             (closing.Closing, "narrowed", closing.Closing.narrowed),
-            (completion.Completion, "__init__", completion.Completion.__init__),
+            (analysis.Analysis, "__init__", analysis.Analysis.__init__),
         ]
 
     def __exit__(self, *_: object) -> None:

@@ -1,16 +1,23 @@
-"""A match that is complete within its budget of tokens: a matcher around the back end's."""
+"""A match that is complete within its budget of tokens: a matcher around the back end's.
+
+While what remains is over the grammar's ceiling, nothing is asked of the recogniser. Below it,
+while more than `FAR` times the price of completing and `MARGIN` tokens remain, the price is
+believed, and plans are verified each time that the remainder has halved. Nearer, each token has its
+plan.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .completion import FAR, MARGIN, Completion, Plan, first_fitting
+from .analysis import Plan
+from .completion import Completion
 from .errors import LimitError
 from .grammar import Grammar, Matcher
 from .recogniser import Position
@@ -18,6 +25,9 @@ from .search import searched
 
 __all__ = ["Closing"]
 
+FAR = 2
+MARGIN = 32
+BYTES_A_TOKEN = 64  # of a source, which are analysed in the time of one token
 MAX_LENGTHS = 16  # positions behind one token whose plans are made to widen a mask
 MAX_RESTS = 8  # of an old plan, that are tried
 MAX_TRIALS = 60  # of a search, one for a token
@@ -29,14 +39,18 @@ class Standing:
     """Where a match stands.
 
     Attributes:
-        position: in the recogniser; None where it is lost.
-        plan: verified, and fits; None while the match is far from its budget.
         verify_at: when no more tokens remain than this, a plan is verified again.
+        plan: verified, and fits; None while the match is far from its budget.
+        position: in the recogniser; None where it is lost.
+        is_followed: whether the position is known; until then it is not needed.
+        opened: brackets in the text so far.
     """
 
-    position: Position | None
-    plan: Plan | None
     verify_at: int
+    plan: Plan | None = None
+    position: Position | None = None
+    is_followed: bool = False
+    opened: int = 0
 
 
 class Closing:
@@ -54,8 +68,12 @@ class Closing:
         self._matcher = matcher
         self.remaining = budget
         self.closed_at: int | None = None
-        self._accepted = 0
-        self._standing = Standing(completion.start, completion.shortest, budget // 2)
+        self._tokens: list[int] = []  # accepted, stop tokens too
+        if completion.suffices(budget):
+            self._standing = Standing(budget // 2)
+        else:
+            analysis = completion.analysis
+            self._standing = Standing(budget // 2, analysis.shortest, analysis.start, True)
         self._past: list[Standing] = []
         self._trial: tuple[int, Standing] | None = None  # an admitted token: the matcher has it
         self._refused: set[int] = set()  # here
@@ -73,14 +91,14 @@ class Closing:
         """
         completion = grammar.completion
         completion.refuse(budget)
-        if completion.minimum is None:
+        if not completion.suffices(budget) and completion.minimum is None:
             return grammar.matcher()
         return cls(completion, grammar.matcher(), budget)
 
     def admits(self, token: int) -> bool:
         """Whether a token that the mask allows leaves a way to complete the text in time.
 
-        Cost: a microsecond a byte while the budget is far; near it a plan is made and verified.
+        Cost: microseconds while the budget is far; near it a plan is made and verified.
         """
         if self._trial is not None and self._trial[0] == token:
             return True
@@ -94,7 +112,7 @@ class Closing:
             self._matcher.rollback(1)
             self._refused.add(token)
             if self.closed_at is None:
-                self.closed_at = self._accepted
+                self.closed_at = len(self._tokens)
             return False
         self._trial = (token, following)
         return True
@@ -153,7 +171,7 @@ class Closing:
         self._standing, self._trial = following, None
         self._refused.clear()
         self._has_searched = False
-        self._accepted += 1
+        self._tokens.append(token)
         self.remaining -= 1
         return True
 
@@ -166,16 +184,16 @@ class Closing:
             del self._past[-count:]
             self._refused.clear()
             self._has_searched = False
-            self._accepted -= count
+            del self._tokens[-count:]
             self.remaining += count
-            if self.closed_at is not None and self.closed_at > self._accepted:
+            if self.closed_at is not None and self.closed_at > len(self._tokens):
                 self.closed_at = None
 
     def fork(self) -> Closing:
         """Return an independent match at the same position, with the same budget."""
         self._undo_trial()
         other = Closing(self._completion, self._matcher.fork(), self.remaining)
-        other.closed_at, other._accepted = self.closed_at, self._accepted
+        other.closed_at, other._tokens = self.closed_at, list(self._tokens)
         other._standing, other._past = self._standing, list(self._past)
         return other
 
@@ -214,61 +232,95 @@ class Closing:
 
         Far from the budget the recogniser's price is believed; near it a plan must be verified.
         """
-        standing, completion = self._standing, self._completion
-        position, left = completion.after(standing.position, token), self.remaining - 1
-        plan = standing.plan
-        if (
-            completion.is_trusted
+        standing, completion, left = self._standing, self._completion, self.remaining - 1
+        opened = self._opened(token)
+        if (ceiling := completion.ceiling) is not None:
+            over = left - ceiling.at(opened)
+            if over <= MARGIN + len(completion.spec.source) // BYTES_A_TOKEN:
+                completion.begin()
+            if over > 0:
+                return Standing(standing.verify_at, opened=opened)
+        analysis = completion.analysis
+        position = analysis.after(self._position(), token)
+        if analysis.minimum is None or (
+            analysis.is_trusted
             and position is not None
             and left > max(FAR * position.price + MARGIN, standing.verify_at)
         ):
-            return Standing(position, None, standing.verify_at)
+            return Standing(standing.verify_at, None, position, True, opened)
+        plan = standing.plan
         if plan and plan[0] == token:
-            return Standing(position, plan[1:], standing.verify_at)
+            return Standing(standing.verify_at, plan[1:], position, True, opened)
         found = self._planned(position, plan, left)
-        return None if found is None else Standing(position, found, left // 2)
+        return None if found is None else Standing(left // 2, found, position, True, opened)
+
+    def _opened(self, token: int) -> int:
+        """Return the brackets of the text so far and a token."""
+        text = self._completion.speller.vocabulary.tokens[token]
+        return self._standing.opened + text.count(b"{") + text.count(b"[")
+
+    def _position(self) -> Position | None:
+        """Return where the match stands; follow its text now if that was not needed so far."""
+        if not self._standing.is_followed:
+            analysis = self._completion.analysis
+            position = analysis.start
+            for token in self._tokens:
+                if not self._is_stop(token):
+                    position = analysis.after(position, token)
+            self._standing = replace(self._standing, position=position, is_followed=True)
+        return self._standing.position
 
     def _planned(self, position: Position | None, old: Plan | None, left: int) -> Plan | None:
         """Return a verified plan that fits into what is left: the proposed one, else what is left
         of an old one, else one that is found by trying, once for a token.
         """
-        proposed = self._completion.proposed(position)
-        found = first_fitting((proposed,), self._matcher, left)
+        analysis = self._completion.analysis
+        proposed = analysis.proposed(position)
+        found = self._first_fitting((proposed,), left)
         if found is not None or (proposed is not None and len(proposed) > left):
             return found
         if old is not None:
             rests = (old[index:] for index in range(min(len(old) + 1, MAX_RESTS)))
-            found = first_fitting(rests, self._matcher, left)
+            found = self._first_fitting(rests, left)
         if found is None and left > 0 and not self._has_searched:
             self._has_searched = True
-            found = searched(self._matcher, self._completion, position, max_trials=MAX_TRIALS)
+            found = searched(self._matcher, analysis, position, max_trials=MAX_TRIALS)
         return found if found is not None and len(found) <= left else None
+
+    def _first_fitting(self, plans: Iterable[Plan | None], limit: int) -> Plan | None:
+        """Return the first of some plans that the match can be completed with within a limit."""
+        for plan in plans:
+            if plan is not None and len(plan) <= limit and self._matcher.completes(plan):
+                return plan
+        return None
 
     def _secured(self) -> Plan | None:
         """Return the plan of this position, made and verified now if it was far from its budget."""
-        standing = self._standing
-        if standing.plan is None:
+        if self._standing.plan is None:
             self._has_searched = False
-            found = self._planned(standing.position, None, self.remaining)
-            self._standing = Standing(standing.position, found, self.remaining // 2)
+            position = self._position()
+            found = self._planned(position, None, self.remaining)
+            opened = self._standing.opened
+            self._standing = Standing(self.remaining // 2, found, position, True, opened)
         return self._standing.plan
 
     def _fitting(self, allowed: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return those of some tokens behind which what remains suffices, as far as is known."""
-        position, left = self._standing.position, self.remaining - 1
-        recogniser = self._completion.recogniser
+        position, left = self._position(), self.remaining - 1
+        analysis = self._completion.analysis
+        recogniser = analysis.recogniser
         none = allowed[:0]
         if position is None or recogniser is None:
             return none
         if len(allowed) <= MAX_SINGLY:
-            behind = [self._completion.after(position, int(token)) for token in allowed]
-            fits = [p is not None and self._completion.length(p, left) <= left for p in behind]
+            behind = [analysis.after(position, int(token)) for token in allowed]
+            fits = [p is not None and analysis.length(p, left) <= left for p in behind]
             return allowed[np.array(fits, dtype=np.bool_)]
         reach = recogniser.reach(position)
         prices = [one.price for one in reach.positions]
         fitting = np.array([*(price <= left for price in prices), False])  # the last is for -1
         dearer = [index for index, price in enumerate(prices) if price > left]
         for index in sorted(dearer, key=prices.__getitem__)[:MAX_LENGTHS]:
-            fitting[index] = self._completion.length(reach.positions[index], left) <= left
+            fitting[index] = analysis.length(reach.positions[index], left) <= left
         fits_token: NDArray[np.bool_] = fitting[reach.of_token[allowed]]
         return allowed[fits_token]

@@ -54,8 +54,11 @@ def load_backend(name: str, vocabulary: Vocabulary) -> Backend:
 
 
 def bytes_of(spec: GrammarSpec, result: Grammar | GrammarError) -> int:
-    """Estimate what is kept of a spec: its text, its automata, the network of its completion."""
-    size = len(spec.source.encode())
+    """Estimate what is kept of a spec: its text, its automata, the network of its completion.
+
+    Once the grammar is analysed, it is more.
+    """
+    size = len(spec.source)
     if isinstance(result, GrammarError):
         return size + ERROR_BYTES
     return size + GRAMMAR_BYTES + NODE_BYTES * result.completion.num_nodes
@@ -101,7 +104,7 @@ class GrammarCompiler:
         self._backend = load_backend(backend, vocabulary)
         self._max_cached = max_cached
         self._max_bytes = max_bytes
-        self._bytes: dict[GrammarSpec, int] = {}  # of the finished
+        self._results: dict[GrammarSpec, Grammar | GrammarError] = {}  # of the finished
         self._max_queued = max_queued
         self._timeout_s = timeout_s
         self._changed = (
@@ -182,7 +185,7 @@ class GrammarCompiler:
                     continue
             try:
                 grammar = self._backend.compile(spec.checked())
-                _ = grammar.completion  # made here, so that no scheduler waits for it
+                grammar.completion.prepare()  # here, so that no scheduler waits for it
                 self._finish(spec, grammar)
             except GrammarError as error:
                 self._finish(spec, error)
@@ -193,19 +196,18 @@ class GrammarCompiler:
 
     def _finish(self, spec: GrammarSpec, result: Grammar | GrammarError) -> None:
         """Keep a result, which is the same next time, and answer whoever waits for it."""
-        size = bytes_of(spec, result)
         with self._changed:
             future = self._pending.pop(spec, None)
             kept = future or Future()
             self._finished[spec] = kept
             self._finished.move_to_end(spec)
-            self._bytes[spec] = size
+            self._results[spec] = result
+            size = sum(bytes_of(*kept_one) for kept_one in self._results.items())
             while len(self._finished) > 1 and (
-                len(self._finished) > self._max_cached
-                or sum(self._bytes.values()) > self._max_bytes
+                len(self._finished) > self._max_cached or size > self._max_bytes
             ):
                 oldest, _ = self._finished.popitem(last=False)
-                del self._bytes[oldest]
+                size -= bytes_of(oldest, self._results.pop(oldest))
         # Outside the lock, for this runs the callbacks of the waiting.
         if isinstance(result, GrammarError):
             kept.set_exception(result)

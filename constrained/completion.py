@@ -5,161 +5,123 @@ yes to. A match with a budget holds a plan that fits into what remains; a token 
 position behind it has one too. The plan of the position, and its rest after its own first token,
 are always at hand: so there is a legal token at every step, and the text is complete at the last.
 
-Plans are proposed by a recogniser of the grammar (`recogniser.py`); where it does not know, by
-trying (`search.py`). For regular kinds the shortest plan is looked for over all tokens, so lengths
-are exact; for the others a plan spells a text of least price with the fewest tokens: no text that
-it finds is shorter, but one may exist.
-
-A match that is far from its budget is followed, and nothing more: while what remains is over
-`FAR` times the price of completing and `MARGIN` tokens, plans are verified each time that the
-remainder has halved only.
+Plans come from an analysis of the grammar (`analysis.py`), which takes milliseconds to seconds. A
+match whose budget is over the grammar's ceiling (`ceiling.py`) needs none yet: it is followed, and
+nothing more, and `Completion.begin` has the analysis made in the background before it is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
 
+from .analysis import Analysis, Minimum
+from .ceiling import Ceiling
 from .errors import BudgetError, GrammarError
-from .grammar import Matcher
-from .network import Network
-from .outline import Outline
-from .recogniser import Position, Recogniser
-from .search import searched
 from .spec import GrammarSpec
-from .spelling import IMPOSSIBLE, Speller
+from .spelling import Speller
 
-__all__ = ["Completion", "Plan"]
+__all__ = ["Completion"]
 
-FAR = 2
-MARGIN = 32
-MAX_SAVING = 3  # at most so many times fewer tokens than by the price are hoped for
-FIRST_TRIALS = 2_000  # of a search from the beginning
-MAX_WALKS = 64  # positions whose tokens are all followed, for one exact length: 1 to 60 ms each
-# Bounds of repetitions that the network keeps. Where lengths are exact, tokens that repeat too
-# often must not be followed.
-SPREAD, WIDE_SPREAD = 4, 256
-
-Plan = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Minimum:
-    """The fewest tokens that a document is known to fit in."""
-
-    tokens: int
-    is_exact: bool  # no document has fewer; else one may, which was not found
+_IN_BACKGROUND = threading.Lock()  # one at a time: pure Python, of which more delay all others
 
 
 class Completion:
-    """How texts of one grammar are completed. For one thread at a time.
+    """How texts of one grammar are completed, found out once it matters.
+
+    For one thread at a time. What needs the analysis makes it, or waits for who does; `is_ready`,
+    `begin`, `suffices` and `num_nodes` never do.
 
     Attributes:
-        recogniser: None where the grammar cannot be read.
-        is_trusted: whether the recogniser's prices hold without being verified each time.
-        minimum: None where no document was found; then nothing is promised.
+        spec: for messages.
+        speller: of the vocabulary.
+        ceiling: tokens that suffice wherever a text stands; None where none is known.
     """
 
     def __init__(
-        self, spec: GrammarSpec, start: Matcher, outline: Outline | None, speller: Speller
+        self,
+        spec: GrammarSpec,
+        speller: Speller,
+        ceiling: Ceiling | None,
+        analyse: Callable[[], Analysis],
     ) -> None:
-        """Read the grammar and look for the shortest document.
+        """Keep how the grammar can be analysed.
 
         Args:
-            spec: for messages.
-            start: a match at the beginning.
-            outline: of the grammar.
+            spec: what was compiled.
             speller: of the vocabulary.
+            ceiling: of the grammar.
+            analyse: called once at most, on any thread.
         """
         self.spec = spec
         self.speller = speller
-        self.recogniser: Recogniser | None = None
-        self._is_regular = outline is not None and outline.is_regular
-        self._inexact: set[Position] = set()
-        if outline is not None:
-            try:
-                spread = WIDE_SPREAD if outline.is_regular else SPREAD
-                network = Network.of(outline.rules, speller.counts, max_spread=spread)
-                self.recogniser = Recogniser(network, speller)
-            except (GrammarError, RecursionError):
-                self.recogniser = None
-        first = self.proposed(self.start)
-        self.is_trusted = (
-            outline is not None
-            and outline.is_exact
-            and first is not None
-            and start.completes(first)
-        )
-        if first is None or not start.completes(first):
-            first = searched(start, self, self.start, max_trials=FIRST_TRIALS)
-        self.shortest: Plan | None = first
-        self.minimum = (
-            None
-            if first is None
-            else Minimum(
-                len(first),
-                self.is_trusted and self._is_regular and self.start not in self._inexact,
-            )
-        )
+        self.ceiling = ceiling
+        self._make = analyse
+        self._analysis: Analysis | GrammarError | None = None
+        self._turn = threading.Lock()  # of who analyses
+        self._has_begun = False
+
+    def is_ready(self, budget: int) -> bool:
+        """Whether a match with a budget can begin at once; else what it waits for is begun."""
+        if self.suffices(budget) or self._analysis is not None:
+            return True
+        self.begin()
+        return False
+
+    def begin(self) -> None:
+        """Analyse in the background, unless that was asked for before."""
+        if self._analysis is None and not self._has_begun:
+            self._has_begun = True
+            # A daemon, as the workers that compile are.
+            threading.Thread(target=self._analyse_in_turn, name="completion", daemon=True).start()
+
+    def prepare(self) -> None:
+        """Analyse now if each match will need it, since no ceiling is known."""
+        if self.ceiling is None:
+            self._analyse()
+
+    def suffices(self, budget: int) -> bool:
+        """Whether a budget surely suffices for a text, by the ceiling alone."""
+        return self.ceiling is not None and budget >= self.ceiling.base
 
     @property
     def num_nodes(self) -> int:
         """How many places the grammar has, as it is recognised: what its memory goes by."""
-        return 0 if self.recogniser is None else self.recogniser.num_nodes
+        analysis = self._analysis
+        if not isinstance(analysis, Analysis) or analysis.recogniser is None:
+            return 0
+        return analysis.recogniser.num_nodes
 
     @property
-    def start(self) -> Position | None:
-        """The position at the beginning; None where nothing is recognised."""
-        return None if self.recogniser is None else self.recogniser.start
+    def analysis(self) -> Analysis:
+        """What is known of the grammar.
 
-    def after(self, position: Position | None, token: int) -> Position | None:
-        """Return the position behind a token; None where it is lost."""
-        if position is None or self.recogniser is None:
-            return None
-        following = self.recogniser.after(position, self.speller.vocabulary.tokens[token])
-        return None if following is self.recogniser.nowhere else following
-
-    def proposed(self, position: Position | None) -> Plan | None:
-        """Return a plan for a position, not verified; None where there is none."""
-        if self.recogniser is None or position is None or position.price >= IMPOSSIBLE:
-            return None
-        if position.tokens is None:
-            spelled = self.speller.tokens(self.recogniser.completion(position))
-            if spelled is not None and self._is_regular:
-                spelled = self._shortest(position, spelled)
-            position.tokens = spelled
-        return position.tokens
-
-    def length(self, position: Position, limit: int) -> int:
-        """Return how many tokens suffice to complete a position: its price if that is within a
-        limit, or beyond what spelling all at once could save.
+        Raises:
+            GrammarError: the analysis failed, by a bug.
         """
-        if position.price <= limit or position.price > MAX_SAVING * limit:
-            return position.price
-        plan = self.proposed(position)
-        return IMPOSSIBLE if plan is None else len(plan)
+        if self._analysis is None:
+            self._analyse()
+        assert self._analysis is not None
+        if isinstance(self._analysis, GrammarError):
+            raise self._analysis
+        return self._analysis
 
-    def _shortest(self, position: Position, known: Plan) -> Plan:
-        """Look breadth first for fewer tokens than `known`."""
-        assert self.recogniser is not None
-        seen = {position}
-        level: list[tuple[Position, Plan]] = [(position, ())]
-        walks = 0
-        for _ in range(len(known) - 1):
-            following: list[tuple[Position, Plan]] = []
-            for place, path in level:
-                walks += 1
-                if walks > MAX_WALKS:
-                    self._inexact.add(position)
-                    return known
-                for target, token in self.recogniser.ends(place):
-                    if target.is_accepting:
-                        return (*path, token)
-                    if target not in seen:
-                        seen.add(target)
-                        following.append((target, (*path, token)))
-            level = following
-        return known
+    def _analyse_in_turn(self) -> None:
+        with _IN_BACKGROUND:
+            self._analyse()
+
+    def _analyse(self) -> None:
+        with self._turn:
+            if self._analysis is not None:
+                return
+            try:
+                self._analysis = self._make()
+            except Exception as error:  # it fails this grammar alone
+                broken = GrammarError(
+                    f"how its texts can be completed was not found: {error!r}", kind=self.spec.kind
+                )
+                broken.__cause__ = error
+                self._analysis = broken
 
     def refuse(self, budget: int) -> None:
         """Raise if no document that is known fits into a budget.
@@ -167,13 +129,13 @@ class Completion:
         Raises:
             BudgetError: with the minimum.
         """
-        if self.minimum is not None and budget < self.minimum.tokens:
-            raise BudgetError(budget, self.minimum.tokens, kind=self.spec.kind)
+        if self.suffices(budget):
+            return
+        minimum = self.minimum
+        if minimum is not None and budget < minimum.tokens:
+            raise BudgetError(budget, minimum.tokens, kind=self.spec.kind)
 
-
-def first_fitting(plans: Iterable[Plan | None], matcher: Matcher, limit: int) -> Plan | None:
-    """Return the first of some plans that a match can be completed with within a limit."""
-    for plan in plans:
-        if plan is not None and len(plan) <= limit and matcher.completes(plan):
-            return plan
-    return None
+    @property
+    def minimum(self) -> Minimum | None:
+        """The fewest tokens; None where no document was found: then nothing is promised."""
+        return self.analysis.minimum

@@ -45,7 +45,7 @@ class Grammar(Protocol):
     def completion(self) -> Completion:
         """How texts are completed within a budget; made when it is first asked for.
 
-        Cost then: some 20 ms, up to a second for a large schema. For one thread at a time.
+        Cost then: a millisecond at most, for the grammar is analysed only where that is needed.
         """
         ...
 

@@ -32,6 +32,7 @@ from .errors import (
 from .llguidance_numbers import with_cut_bounds
 from .masked import MaskedGrammar
 from .normal.form import Core
+from .numbers import WIDE
 from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .regexes import rust_syntax
@@ -117,6 +118,7 @@ class Compiler:
             contract,
             check,
             core,
+            WIDE,
             self._vocabulary,
             lambda: Matcher(matcher.deep_copy(), self, spec.kind),
         )

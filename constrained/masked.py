@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .analysis import Analysis
+from .ceiling import ceiling
 from .check import Check
 from .completion import Completion
 from .contract import Contract, Failure
 from .grammar import Matcher
 from .normal.form import Core
-from .outline import outline
+from .numbers import Unbounded
 from .spec import GrammarSpec
 from .spelling import speller_of
 from .vocab import Vocabulary
@@ -26,6 +28,7 @@ class MaskedGrammar:
         contract: Contract,
         check: Check | None,
         core: Core,
+        numbers: Unbounded,
         vocabulary: Vocabulary,
         begin: Callable[[], Matcher],
     ) -> None:
@@ -36,6 +39,7 @@ class MaskedGrammar:
             contract: of its schemas.
             check: finds what the mask leaves open; None: nothing.
             core: what a schema became; `True` for the other kinds.
+            numbers: how the back end writes those without bounds.
             vocabulary: what the masks are over.
             begin: starts a match, on any thread.
         """
@@ -43,6 +47,7 @@ class MaskedGrammar:
         self.contract = contract
         self._check = check
         self._core = core
+        self._numbers = numbers
         self._vocabulary = vocabulary
         self._begin = begin
         self._completion: Completion | None = None
@@ -59,7 +64,12 @@ class MaskedGrammar:
     def completion(self) -> Completion:
         """How texts are completed within a budget."""
         if self._completion is None:
-            read = outline(self.spec, self._core)
+            spec, core, numbers, begin = self.spec, self._core, self._numbers, self._begin
             speller = speller_of(self._vocabulary)
-            self._completion = Completion(self.spec, self.matcher(), read, speller)
+            self._completion = Completion(
+                spec,
+                speller,
+                ceiling(spec, core, speller),
+                lambda: Analysis(spec, begin(), core, numbers, speller),
+            )
         return self._completion

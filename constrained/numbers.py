@@ -12,10 +12,26 @@ from decimal import Decimal
 
 from .ebnf import EMPTY, alternation, literal
 
-__all__ = ["INTEGER", "NUMBER", "Bound", "integer_between", "number_between"]
+__all__ = ["FINITE", "WIDE", "Bound", "Unbounded", "integer_between", "number_between"]
 
-INTEGER = '("0" | "-"? [1-9] [0-9]*)'
-NUMBER = '("-"? ("0" | [1-9] [0-9]*) ("." [0-9]+)? ([eE] [+\\-]? [0-9]{1,2})?)'
+
+@dataclass(frozen=True, slots=True)
+class Unbounded:
+    """Expressions for numbers without bounds."""
+
+    integer: str
+    number: str
+
+
+FINITE = Unbounded(
+    '("0" | "-"? [1-9] [0-9]*)',
+    '("-"? ("0" | [1-9] [0-9]*) ("." [0-9]+)? ([eE] [+\\-]? [0-9]{1,2})?)',
+)
+# As llguidance writes them: -0 is an integer, and exponents have any length.
+WIDE = Unbounded(
+    '("-"? ("0" | [1-9] [0-9]*))',
+    '("-"? ("0" | [1-9] [0-9]*) ("." [0-9]+)? ([eE] [+\\-]? [0-9]+)?)',
+)
 
 ANY_FRACTION = '("." [0-9]+)?'
 

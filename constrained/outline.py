@@ -15,6 +15,7 @@ from .expressions import Rules, UnreadableError, read_grammar
 from .gbnf import one_line_rules
 from .loose import loosened
 from .normal.form import Core
+from .numbers import Unbounded
 from .pattern import lower_pattern
 from .schema import lower_schema, schema_expression
 from .spec import GrammarSpec, parse_json
@@ -40,12 +41,13 @@ class Outline:
     is_regular: bool = False
 
 
-def outline(spec: GrammarSpec, core: Core = True) -> Outline | None:
+def outline(spec: GrammarSpec, core: Core, numbers: Unbounded) -> Outline | None:
     """Return the outline of a spec; None where there is none.
 
     Args:
         spec: what was compiled.
         core: the core schema that it became, if it is of JSON.
+        numbers: how the back end writes those without bounds.
     """
     try:
         match spec.kind:
@@ -61,32 +63,32 @@ def outline(spec: GrammarSpec, core: Core = True) -> Outline | None:
             case "gbnf":
                 return Outline(_read(one_line_rules(spec.source)))
             case "json_schema" | "json_object":
-                return _of_schema(core)
+                return _of_schema(core, numbers)
             case "structural_tag":
-                return _of_tags(spec)
+                return _of_tags(spec, numbers)
             case "lark":
                 return None
     except (GrammarError, UnreadableError, RecursionError):
         return None
 
 
-def _of_schema(core: Core) -> Outline:
+def _of_schema(core: Core, numbers: Unbounded) -> Outline:
     try:
-        return Outline(_read(lower_schema(core)))
+        return Outline(_read(lower_schema(core, numbers)))
     except GrammarError:
-        return Outline(_read(lower_schema(loosened(core))), is_exact=False)
+        return Outline(_read(lower_schema(loosened(core), numbers)), is_exact=False)
 
 
-def _of_tags(spec: GrammarSpec) -> Outline:
+def _of_tags(spec: GrammarSpec, numbers: Unbounded) -> Outline:
     is_exact = True
 
     def write(core: Core, rules: ebnf.Rules) -> str:
         nonlocal is_exact
         try:
-            return schema_expression(core, rules)
+            return schema_expression(core, rules, numbers)
         except GrammarError:
             is_exact = False
-            return schema_expression(loosened(core), rules)
+            return schema_expression(loosened(core), rules, numbers)
 
     text = ebnf_of(read_tags(spec).part, write, counts_text=False)
     is_exact = is_exact and "max_chars" not in spec.source and "(=" not in spec.source

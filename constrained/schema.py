@@ -20,7 +20,7 @@ from .ebnf import COLON, COMMA, EMPTY, Rules, alternation, literal, repeated
 from .errors import GrammarError, LimitError, UnsatisfiableError, UnsupportedError
 from .keywords import KIND, TYPES, is_a, same
 from .normal.form import Core
-from .numbers import INTEGER, NUMBER, Bound, integer_between, number_between
+from .numbers import FINITE, Bound, Unbounded, integer_between, number_between
 from .objects import Member, Members, object_of
 from .strings import Strings, json_text, string_like
 
@@ -33,8 +33,12 @@ MAX_MULTIPLES = 1_000
 COMBINATORS = ("$ref", "anyOf", "allOf")
 
 
-def lower_schema(core: Core) -> str:
+def lower_schema(core: Core, numbers: Unbounded = FINITE) -> str:
     """Return an EBNF grammar, rule `root`, whose texts are valid under a core schema.
+
+    Args:
+        core: the schema.
+        numbers: how those without bounds are written.
 
     Raises:
         UnsupportedError: a combination that EBNF cannot write.
@@ -42,23 +46,23 @@ def lower_schema(core: Core) -> str:
         LimitError: a number in the schema is beyond what is compiled.
     """
     rules = Rules()
-    rules.define("root", schema_expression(core, rules))
+    rules.define("root", schema_expression(core, rules, numbers))
     return rules.text()
 
 
-def schema_expression(core: Core, rules: Rules) -> str:
+def schema_expression(core: Core, rules: Rules, numbers: Unbounded = FINITE) -> str:
     """Return an expression for the texts of a core schema, in a grammar that holds more.
 
-    Raises:
-        GrammarError: as `lower_schema`.
+    Arguments and errors: `lower_schema`.
     """
-    return _Lowering(core, rules).value(core)
+    return _Lowering(core, rules, numbers).value(core)
 
 
 class _Lowering:
     """One walk over a core schema. Methods return expressions."""
 
-    def __init__(self, core: Core, rules: Rules) -> None:
+    def __init__(self, core: Core, rules: Rules, numbers: Unbounded) -> None:
+        self._numbers = numbers
         self._definitions: dict[str, Core] = {} if isinstance(core, bool) else core.get("$defs", {})
         self._rules = rules
         self._strings = Strings(self._rules)
@@ -140,9 +144,13 @@ class _Lowering:
         if step is not None:
             expression = self._multiples(Decimal(repr(step)), low, high, is_integer=is_integer)
         elif is_integer:
-            expression = integer_between(_ceiling(low), _floor(high)) if low or high else INTEGER
+            expression = (
+                integer_between(_ceiling(low), _floor(high))
+                if low or high
+                else self._numbers.integer
+            )
         else:
-            expression = number_between(low, high) if low or high else NUMBER
+            expression = number_between(low, high) if low or high else self._numbers.number
         if expression is None:
             raise UnsatisfiableError("no number lies within the bounds", kind=KIND, pointer="")
         return self._rules.add(expression)
@@ -153,7 +161,7 @@ class _Lowering:
         """Return the multiples of a whole step within bounds, listed."""
         first, last = _ceiling(low), _floor(high)
         if step == 1:
-            return integer_between(first, last) if low or high else INTEGER
+            return integer_between(first, last) if low or high else self._numbers.integer
         if step != int(step) or first is None or last is None:
             raise _refused(
                 f"multipleOf {step} without whole numbers and two bounds", "Give both bounds."
@@ -248,7 +256,7 @@ class _Lowering:
             object_ = object_of(Members((), member), self._rules)
             array = f"({literal('[')} {self._elements((), self._any, 0, None)} {literal(']')})"
             words = [literal(word) for word in ("null", "true", "false")]
-            options = [*words, self._rules.add(NUMBER), string, array, str(object_)]
+            options = [*words, self._rules.add(self._numbers.number), string, array, str(object_)]
             self._rules.define(self._any, alternation(options))
         return self._any
 

@@ -43,6 +43,11 @@ class Speller:
         self._lengths = {start: tuple(found) for start, found in lengths.items()}
         self._counts: dict[bytes, list[int]] = {}
 
+    @property
+    def has_every_byte(self) -> bool:
+        """Whether each byte is a token: no text has more tokens than bytes then."""
+        return all(bytes([byte]) in self._ids for byte in range(256))
+
     def counts(self, text: bytes) -> list[int]:
         """Return, from each byte of a text on, how many tokens spell the rest. Some are kept."""
         if text not in self._counts:

@@ -32,6 +32,7 @@ from .errors import LimitError, MalformedError, UnsatisfiableError, UnsupportedE
 from .gbnf import one_line_rules
 from .masked import MaskedGrammar
 from .normal.form import Core
+from .numbers import FINITE
 from .pattern import lower_pattern
 from .plan import compile_json
 from .schema import lower_schema, schema_expression
@@ -107,6 +108,7 @@ class Compiler:
             contract,
             check,
             core,
+            FINITE,
             self._ids.vocabulary,
             lambda: Matcher(xgrammar.GrammarMatcher(compiled), self._ids, 0),
         )

@@ -205,8 +205,9 @@ class Loop:
                 self._deltas.append(refused(job, error))
             elif error is not None:
                 self._deltas.append(aborted(job, f"compiling the grammar failed: {error}", 500))
+            elif not (grammar := job.grammar.result()).completion.is_ready(job.max_new):
+                still.append(job)
             else:
-                grammar = job.grammar.result()
                 try:
                     begin(job, grammar)
                 except GrammarError as too_little:

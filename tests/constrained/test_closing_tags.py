@@ -81,6 +81,6 @@ def test_a_tag_is_recognised_so_that_its_price_is_trusted(
     compiler: auto_backend.Compiler,
 ) -> None:
     for name in ("object", "triggered", "wanted", "grammar"):
-        assert compiler.compile(CASES[name][0]).completion.is_trusted, name
+        assert compiler.compile(CASES[name][0]).completion.analysis.is_trusted, name
     # The bound of the free text is not counted there, so each plan is verified.
-    assert not compiler.compile(CASES["think"][0]).completion.is_trusted
+    assert not compiler.compile(CASES["think"][0]).completion.analysis.is_trusted
