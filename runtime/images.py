@@ -8,8 +8,9 @@ same text, and no other image does. These ids are above every vocabulary and nev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import shake_256
+from itertools import groupby
 
 import msgspec
 import numpy as np
@@ -71,3 +72,19 @@ def keyed(tokens: Tokens, images: Sequence[Image]) -> Tokens:
     for image in images:
         key[image.at : image.at + image.count] = image.key()
     return key
+
+
+def keyed_ids(tokens: Sequence[int], images: Sequence[Image]) -> list[int]:
+    """Return what `keyed` does, as a list."""
+    ids: list[int] = keyed(np.array(tokens, dtype=np.int32), images).tolist()
+    return ids
+
+
+def readable(decode: Callable[[Sequence[int]], str]) -> Callable[[Sequence[int]], str]:
+    """Return what decodes ids of the tree: a run of those of images is shown as `<image>`."""
+
+    def text(ids: Sequence[int]) -> str:
+        runs = groupby(ids, lambda token: token >= FIRST_KEY)
+        return "".join("<image>" if is_image else decode(list(run)) for is_image, run in runs)
+
+    return text

@@ -17,6 +17,7 @@ from .desk.encode import EncodeRequest, encode
 from .desk.generate import GenerateRequest, generate, generate_stream, see, take_order
 from .desk.info import server_info
 from .errors import EngineClosedError
+from .images import readable
 from .launch import Launched, launch
 
 Result = dict[str, Any]
@@ -163,7 +164,7 @@ class Engine:
             max_tokens: what is shown of each node's tokens.
         """
         nodes = loop.wait(self.desk.browse(max_nodes=max_nodes, max_tokens=max_tokens))
-        return CacheView(nodes, self.desk.tokenizer.decode)
+        return CacheView(nodes, readable(self.desk.tokenizer.decode))
 
     def get_server_info(self) -> dict[str, Any]:
         """Settings and the scheduler's state, flat, as `GET /get_server_info` gives them."""

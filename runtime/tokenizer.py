@@ -9,23 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..ir.roles import PLAIN, RoleFormat
+from .chat_template import PROBE, ChatTemplate, Messages, joined
 from .config import ModelConfig
 from .errors import InvalidRequestError, ModelLoadError
 from .gguf.file import GGUFFile
-from .template import TemplateFailure, renderer
+from .template import TemplateFailure
 
 if TYPE_CHECKING:
     from ..constrained.compiler import GrammarCompiler
     from ..constrained.forced import Spelling
     from ..constrained.vocab import Vocabulary
 
-Messages = Sequence[Mapping[str, Any]]
-
 MAX_CACHED_GRAMMARS = 256
 
 # Stand-ins for the content of turns when a chat template is taken apart. Two adjacent turns show
 # what stands between contents; no template changes plain words like these.
-_FIRST, _SECOND, _THIRD = "Alphacontent", "Betacontent", "Gammacontent"
+_FIRST, _SECOND, _THIRD = PROBE, "Betacontent", "Gammacontent"
 # What a request says elsewhere than among a template's variables, and arguments of the function of
 # `transformers` that are none: who gives them expects what would not happen.
 _OWN_VARIABLES = frozenset({"messages", "tools", "add_generation_prompt"}) | {
@@ -47,6 +46,7 @@ class Tokenizer:
     def __init__(self, tokenizer: Any, path: str) -> None:
         self._tokenizer = tokenizer
         self.path = path
+        self._template = ChatTemplate(tokenizer)
         self._role_format: RoleFormat | None = None
 
     @property
@@ -97,7 +97,7 @@ class Tokenizer:
         roles, bos = self.role_format(), self._tokenizer.bos_token
         if roles is PLAIN or bos is None or not self._adds_bos:
             return ()
-        if self._write([{"role": "user", "content": _FIRST}]).startswith(bos):
+        if self._template.write([{"role": "user", "content": _FIRST}]).startswith(bos):
             return ()
         openings = (roles.preamble, *(prefix for prefix, _ in roles.parts.values()))
         return tuple(opening for opening in openings if opening)
@@ -144,24 +144,29 @@ class Tokenizer:
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
         variables: Mapping[str, Any] | None = None,
+        image_mark: str = "",
     ) -> list[int]:
         """Return the ids of a conversation written by the model's chat template (sandboxed jinja).
+
+        See `ChatTemplate.write` for what content may be.
 
         Raises:
             InvalidRequestError: the template refuses these messages.
         """
         if not self.has_chat_template:
+            messages = [joined(message, image_mark) for message in messages]
             text = render_plain(messages, PLAIN, add_generation_prompt=add_generation_prompt)
             return self.encode(text)
         if taken := sorted(_OWN_VARIABLES.intersection(variables or ())):
             raise InvalidRequestError(f"a chat template's {', '.join(taken)} cannot be set")
         try:
-            text = self._write(
+            text = self._template.write(
                 messages,
                 tools=tools,
                 add_generation_prompt=add_generation_prompt and not continue_final_message,
                 is_continued=continue_final_message,
-                variables=variables or {},
+                variables=variables,
+                image_mark=image_mark,
             )
         except TemplateFailure as error:
             raise InvalidRequestError(
@@ -169,36 +174,9 @@ class Tokenizer:
             ) from error
         return self.encode(text, add_special_tokens=False)
 
-    def _write(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        add_generation_prompt: bool = False,
-        is_continued: bool = False,
-        variables: Mapping[str, Any] | None = None,
-    ) -> str:
-        """Return the text of a conversation as `transformers` has the template write it.
-
-        Raises:
-            TemplateFailure: it does not.
-        """
-        try:  # a checkpoint may have several, of which one is for tools
-            template = self._tokenizer.get_chat_template(None, tools)
-        except ValueError as error:
-            raise TemplateFailure(str(error)) from error
-        return renderer.render(
-            template,
-            {
-                **self._tokenizer.special_tokens_map,
-                "documents": None,
-                **(variables or {}),
-                "messages": messages,
-                "tools": tools,
-                "add_generation_prompt": add_generation_prompt,
-            },
-            is_continued=is_continued,
-        )
+    def image_marks(self, image_mark: str) -> tuple[str, str]:
+        """Return what stands before and behind an image in a turn; see `ChatTemplate`."""
+        return self._template.image_marks(image_mark) if self.has_chat_template else ("", "")
 
     def role_format(self) -> RoleFormat:
         """How single turns are written, taken from the chat template by rendering probes."""
@@ -251,7 +229,7 @@ class Tokenizer:
     def _around(self, *turns: tuple[str, str]) -> list[str]:
         """Render turns; return what is before, between and behind their contents."""
         messages = [{"role": role, "content": content} for role, content in turns]
-        rest = self._write(messages)
+        rest = self._template.write(messages)
         pieces: list[str] = []
         for _, content in turns:
             before, found, rest = rest.partition(content)

@@ -14,8 +14,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-import numpy as np
-
 from ...radix_cache import NodeInfo
 from ..config import EngineConfig
 from ..errors import (
@@ -26,7 +24,7 @@ from ..errors import (
     NotFoundError,
     RequestTimeoutError,
 )
-from ..images import Image, keyed
+from ..images import Image, keyed_ids
 from ..ipc import DeskEnd
 from ..messages import (
     Abort,
@@ -89,7 +87,7 @@ class Desk:
         self.tokenizer, self.model = await asyncio.gather(
             asyncio.to_thread(load_tokenizer), self._ready
         )
-        self.pictures.sight = self.model.sight
+        self.pictures.open(self.model.sight, self.tokenizer)
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -259,7 +257,7 @@ class Desk:
         """Keep what is cached of a prefix, as far as the pins' quota allows; return a key."""
         key = next(self._call_ids)
         if self._closed is None:
-            self._end.send(Hold(key=key, tokens=_keyed(tokens, images)))
+            self._end.send(Hold(key=key, tokens=keyed_ids(tokens, images)))
         return key
 
     def drop(self, key: int) -> None:
@@ -293,7 +291,7 @@ class Desk:
             lambda call: Pin(
                 call=call,
                 name=name,
-                tokens=_keyed(tokens, images),
+                tokens=keyed_ids(tokens, images),
                 namespace=namespace,
                 ttl_s=ttl_s,
                 priority=priority,
@@ -434,8 +432,3 @@ class Desk:
             await self._reader
         await self._checker.close()
         self._end.close()
-
-
-def _keyed(tokens: Sequence[int], images: Sequence[Image]) -> list[int]:
-    ids: list[int] = keyed(np.array(tokens, dtype=np.int32), images).tolist()
-    return ids

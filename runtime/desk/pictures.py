@@ -19,6 +19,8 @@ import numpy as np
 from ..errors import InvalidRequestError
 from ..images import Image
 from ..messages import Sight
+from ..tokenizer import Tokenizer
+from .fetch import Fetcher
 
 MAX_IMAGES = 64  # of one prompt
 MAX_IMAGE_BYTES = 20 << 20  # of a file
@@ -32,26 +34,41 @@ class Pictures:
 
     Attributes:
         sight: what images are to the model; None: it takes text alone.
+        mark: the placeholder of an image, as it is written in a prompt.
+        around: what the chat template writes before and behind one in a user's turn.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, fetcher: Fetcher | None = None) -> None:
         self.sight: Sight | None = None
+        self.mark = ""
+        self.around = ("", "")
         self._folder = folder
+        self._fetcher = fetcher or Fetcher()
         self._processor: Any = None
         self._loading = threading.Lock()
         self._turns = asyncio.Semaphore(MAX_AT_ONCE)
+
+    def open(self, sight: Sight | None, tokenizer: Tokenizer) -> None:
+        """Learn what the model is, once that is known."""
+        self.sight = sight
+        if sight is not None:
+            self.mark = tokenizer.decode([sight.image_token_id], skip_special_tokens=False)
+            self.around = tokenizer.image_marks(self.mark)
 
     async def load(self, url: str) -> Image:
         """Return an image that a client has sent.
 
         Args:
-            url: a data URL, or the base64 of a file.
+            url: an http(s) address, a data URL, or the base64 of a file.
 
         Raises:
-            InvalidRequestError: the model sees no images, or this is none.
+            InvalidRequestError: the model sees no images, or this is none that may be had.
         """
         sight = self.required_sight()
-        data = _decoded(url)
+        if url.startswith(("http://", "https://")):
+            data = await self._fetcher.fetch(url, MAX_IMAGE_BYTES)
+        else:
+            data = _decoded(url)
         if len(data) > MAX_IMAGE_BYTES:
             raise InvalidRequestError(
                 f"an image has {len(data)} bytes; at most {MAX_IMAGE_BYTES} are taken"
@@ -142,8 +159,8 @@ def _decoded(url: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         start = url if len(url) < 60 else f"{url[:57]}..."
         raise InvalidRequestError(
-            f"an image is {start!r}, which is neither a data URL nor base64 ({error}); files are "
-            "read by Engine alone, not by a server"
+            f"an image is {start!r}, which is no http(s) address, no data URL and no base64 "
+            f"({error}); files are read by Engine alone, not by a server"
         ) from error
 
 

@@ -11,6 +11,7 @@ from ...radix_cache import draw, to_svg
 from ..desk.desk import Desk
 from ..desk.prompts import encode_segments
 from ..errors import InvalidRequestError
+from ..images import readable
 from .errors import read_json
 from .native import desk_of
 
@@ -108,7 +109,7 @@ async def get_tree(request: web.Request) -> web.Response:
         max_nodes=_number(request, "max_nodes", 200, MAX_NODES),
         max_tokens=_number(request, "max_tokens", 16, MAX_TOKENS_A_NODE),
     )
-    decode = desk.tokenizer.decode
+    decode = readable(desk.tokenizer.decode)
     match request.query.get("format", "json"):
         case "text":
             return web.Response(text=draw(nodes, decode=decode) + "\n")

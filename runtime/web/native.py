@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from ..desk.desk import Desk
-from ..desk.generate import GenerateRequest, generate, generate_stream, take_order
+from ..desk.generate import GenerateRequest, generate, generate_stream, see, take_order
 from ..desk.info import server_info
 from ..desk.prompts import encode_segments
 from ..desk.scoring import score_choices
@@ -36,13 +36,15 @@ async def post_generate(request: web.Request) -> web.StreamResponse:
     desk = desk_of(request)
     fields = await read_json(request)
     if not fields.get("stream"):
-        order = take_order(desk, GenerateRequest.of(fields))
+        asked = GenerateRequest.of(fields)
+        order = take_order(desk, asked, await see(desk, asked))
         return web.json_response(await generate(desk, order))
     incremental: bool = request.app["server"].incremental_streaming_output
     async with EventStream(request) as events:
         # On this route, as in SGLang, every error of a streaming request is an event under 200.
         try:
-            order = take_order(desk, GenerateRequest.of(fields))
+            asked = GenerateRequest.of(fields)
+            order = take_order(desk, asked, await see(desk, asked))
             async with aclosing(generate_stream(desk, order, incremental=incremental)) as chunks:
                 async for chunk in chunks:
                     await events.send(chunk)
@@ -111,7 +113,7 @@ async def get_model_info(request: web.Request) -> web.Response:
             "is_generation": not config.is_embedding,
             "preferred_sampling_params": None,
             "weight_version": "default",
-            "has_image_understanding": False,
+            "has_image_understanding": desk.model.sight is not None,
             "has_audio_understanding": False,
             "model_type": desk.model.model_type,
             "architectures": desk.model.architectures,

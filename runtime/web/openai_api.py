@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from ..desk.generate import GenerateRequest, Order, generate, generate_stream, take_order
+from ..desk.generate import GenerateRequest, Order, generate, generate_stream, see, take_order
 from .errors import openai_body, read_json, status_and_message
 from .native import desk_of
 from .openai_chat import Chat
@@ -69,7 +69,8 @@ async def _serve(
     request: web.Request, fields: Mapping[str, Any], shape: Shape
 ) -> web.StreamResponse:
     desk = desk_of(request)
-    order = take_order(desk, shape.request())
+    asked = shape.request()
+    order = take_order(desk, asked, await see(desk, asked))
     samples = order.items[0].sampling.n
     head = {
         "id": fields.get("rid") or uuid.uuid4().hex,

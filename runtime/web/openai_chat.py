@@ -8,6 +8,7 @@ from typing import Any
 from ..desk.desk import Desk
 from ..desk.generate import GenerateRequest
 from ..errors import InvalidRequestError
+from .content import content_parts
 from .openai_fields import check_fields, finish_reason, promises, sampling_fields
 
 OWN = frozenset(
@@ -33,9 +34,11 @@ class Chat:
         """The native request. Without `max_tokens` it goes on to the context's end."""
         fields = self._fields
         sampling = sampling_fields(fields, {"max_new_tokens": None, **self._defaults})
+        images: list[str] = []
         return GenerateRequest.of(
             {
-                "input_ids": list(self._prompt()),
+                "input_ids": self._prompt(images),
+                "image_data": images,
                 "sampling_params": sampling,
                 "rid": fields.get("rid"),
                 "return_logprob": bool(fields.get("logprobs")),
@@ -48,18 +51,24 @@ class Chat:
             }
         )
 
-    def _prompt(self) -> list[int]:
+    def _prompt(self, images: list[str]) -> list[int]:
+        """Return the ids of the conversation, and add the URLs of its images to `images`."""
         messages = self._fields.get("messages")
         if not isinstance(messages, list) or not messages:
             raise InvalidRequestError("messages must be a list with at least one message")
         variables = self._fields.get("chat_template_kwargs") or {}
         if not isinstance(variables, dict):
             raise InvalidRequestError("chat_template_kwargs must be an object")
+        checked = [_message(index, message, images) for index, message in enumerate(messages)]
+        pictures = self._desk.pictures
+        if images:
+            pictures.required_sight()
         return self._desk.tokenizer.render(
-            [_message(index, message) for index, message in enumerate(messages)],
+            checked,
             add_generation_prompt=self._fields.get("add_generation_prompt") is not False,
             continue_final_message=bool(self._fields.get("continue_final_message")),
             variables=variables,
+            image_mark=pictures.mark,
         )
 
     def choice(self, index: int, result: Result) -> dict[str, Any]:
@@ -124,8 +133,13 @@ def _chunk(index: int, delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
     }
 
 
-def _message(index: int, message: Any) -> dict[str, Any]:
-    """Check a message, and reduce content in parts to its text.
+def _message(index: int, message: Any, images: list[str]) -> dict[str, Any]:
+    """Check a message, and reduce content in parts to its text, unless it holds images.
+
+    Args:
+        index: of the message.
+        message: as sent.
+        images: to which the URLs of its images are added.
 
     Raises:
         InvalidRequestError: what is wrong with which message.
@@ -135,13 +149,7 @@ def _message(index: int, message: Any) -> dict[str, Any]:
         raise InvalidRequestError(f"{where} must be an object with a role")
     content = message.get("content")
     if isinstance(content, list):
-        texts: list[str] = []
-        for part in content:
-            if not isinstance(part, dict) or part.get("type") != "text":
-                kind = part.get("type") if isinstance(part, dict) else part
-                raise InvalidRequestError(f"{where}: content of type {kind!r} is not supported yet")
-            texts.append(str(part.get("text", "")))
-        content = "".join(texts)
+        content = content_parts(where, content, images)
     elif content is not None and not isinstance(content, str):
         raise InvalidRequestError(f"{where}.content must be a string or a list of parts")
     if content is None and not message.get("tool_calls"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import torch
 import transformers
 
 from radixlm.runtime.config import CacheConfig, ModelConfig
+from radixlm.runtime.desk import pictures
 from radixlm.runtime.engine.inputs import Glimpse, Row
 from radixlm.runtime.engine.runner import Runner
+from radixlm.runtime.errors import InvalidRequestError
 from radixlm.runtime.images import Image
 from radixlm.runtime.offline import Engine
 
@@ -112,3 +115,107 @@ def test_greedy_texts_are_those_of_transformers(llava: str, engine: Engine) -> N
     assert outputs[1] == reference.continued(PROMPT, images[1], 24)
     assert outputs[0] != outputs[1]
     assert len(set(outputs[0])) > 4
+
+
+GREEDY = {"temperature": 0, "max_new_tokens": 4, "ignore_eos": True}
+QUESTION = f"Look: {IMAGE} What is it?"
+
+
+def test_the_same_image_is_cached_and_another_of_its_size_is_not(engine: Engine) -> None:
+    def ask(seed: int, text: str = QUESTION) -> tuple[int, int, list[int]]:
+        found = engine.generate(text, GREEDY, image_data=picture(seed))
+        meta = found["meta_info"]
+        assert meta["cached_tokens"] + meta["computed_tokens"] == meta["prompt_tokens"]
+        return meta["cached_tokens"], meta["prompt_tokens"], found["output_ids"]
+
+    engine.flush_cache()
+    before = len(engine.desk.tokenizer.encode("Look: "))
+    first, prompt, one = ask(11)
+    again, _, same = ask(11)
+    assert (first, again, same) == (0, prompt - 1, one)
+    other, _, another = ask(12)
+    assert other == before
+    assert another != one
+    assert ask(12)[0] == prompt - 1
+    assert ask(11, f"Look: {IMAGE} And this?")[0] >= before + ROWS
+
+
+def test_an_image_behind_another_image_is_another_prefix(engine: Engine) -> None:
+    def cached(*seeds: int) -> int:
+        images = [picture(seed) for seed in seeds]
+        found = engine.generate(f"{IMAGE}{IMAGE} both?", GREEDY, image_data=images)
+        return int(found["meta_info"]["cached_tokens"])
+
+    engine.flush_cache()
+    assert cached(21, 22) == 0
+    assert cached(21, 23) == ROWS
+    assert cached(22, 21) == 0
+    assert cached(21, 22) >= 2 * ROWS
+
+
+def test_prompt_logprobs_and_penalties_know_nothing_of_keys(llava: str, engine: Engine) -> None:
+    reference = Reference(llava)
+    inputs = reference.inputs(QUESTION, [picture(11)])
+    tokens = inputs["input_ids"][0].tolist()
+    found = engine.generate(
+        QUESTION,
+        {**GREEDY, "repetition_penalty": 1.3, "presence_penalty": 0.5},
+        image_data=picture(11),
+        return_logprob=True,
+        logprob_start_len=0,
+    )
+    scored = found["meta_info"]["input_token_logprobs"]
+    assert [token for _, token, _ in scored] == tokens
+    wanted = (
+        reference.logits(inputs).log_softmax(-1)[:-1].gather(1, inputs["input_ids"][0, 1:, None])
+    )
+    given = torch.tensor([logprob for logprob, _, _ in scored[1:]])
+    assert (given - wanted[:, 0]).abs().max() < TOLERANCE
+
+
+def test_the_tree_shows_an_image_as_one(engine: Engine) -> None:
+    engine.flush_cache()
+    engine.generate(QUESTION, GREEDY, image_data=picture(11))
+    assert "<image>" in str(engine.cache_tree(max_tokens=64))
+
+
+def test_a_saved_cache_knows_images_again(llava: str, tmp_path: Path) -> None:
+    cached = []
+    for seed in (11, 11, 12):
+        settings: dict[str, Any] = {"max_total_tokens": 500, "cache_dir": str(tmp_path)}
+        with Engine(model_path=llava, in_process=True, **settings) as made:
+            found = made.generate(QUESTION, GREEDY, image_data=picture(seed))
+            cached.append((found["meta_info"]["cached_tokens"], found["output_ids"]))
+    assert cached[1] == (found["meta_info"]["prompt_tokens"] - 1, cached[0][1])
+    assert cached[2][0] < ROWS
+
+
+def test_a_prompt_and_its_images_must_agree(engine: Engine) -> None:
+    with pytest.raises(InvalidRequestError, match=r"has 1 placeholders.* 0 images"):
+        engine.generate(QUESTION, GREEDY)
+    with pytest.raises(InvalidRequestError, match="image_data has 1 entries for 2 prompts"):
+        engine.generate([QUESTION, QUESTION], GREEDY, image_data=[picture(1)])
+
+
+def test_a_model_of_text_alone_says_so(tiny_model: str) -> None:
+    settings: dict[str, Any] = {"max_total_tokens": 100, "in_process": True}
+    with (
+        Engine(model_path=tiny_model, **settings) as made,
+        pytest.raises(InvalidRequestError, match="takes text alone"),
+    ):
+        made.generate("Look.", GREEDY, image_data=picture(1))
+
+
+def test_damaged_images_and_bombs_are_refused(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = BytesIO()
+    picture(1, 200, 200).save(whole, format="PNG")
+    with pytest.raises(InvalidRequestError, match="cannot be read as PNG"):
+        engine.generate(QUESTION, GREEDY, image_data=whole.getvalue()[:300])
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 30_000)
+    with pytest.raises(InvalidRequestError, match="200 x 200 pixels; at most 30000"):
+        engine.generate(QUESTION, GREEDY, image_data=whole.getvalue())
+    monkeypatch.setattr(pictures, "MAX_IMAGE_BYTES", 100)
+    with pytest.raises(InvalidRequestError, match="bytes; at most 100"):
+        engine.generate(QUESTION, GREEDY, image_data=whole.getvalue())

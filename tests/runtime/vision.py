@@ -18,7 +18,7 @@ TEMPLATE = (
     "{% for m in messages %}{{ m.role.upper() }}: "
     "{% for part in m.content | selectattr('type', 'equalto', 'image') %}<image>\n{% endfor %}"
     "{% for part in m.content | selectattr('type', 'equalto', 'text') %}{{ part.text }} "
-    "{% endfor %}\n{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+    "{% endfor %}{{ '\\n' }}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 
 
