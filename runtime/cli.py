@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from .calls.formats import find_format, find_thinking
 from .config import CacheConfig, ModelConfig, ScheduleConfig, ServerConfig, engine_config
 from .server import run_server
 
@@ -73,8 +74,10 @@ def _serve(options: argparse.Namespace) -> int:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.environ["RADIXLM_LOG_LEVEL"] = level  # for the scheduler process
     try:
+        find_format(server.tool_call_parser, template="")
+        find_thinking(server.reasoning_parser, template="")
         engine = engine_config(**{k: v for k, v in given.items() if k not in own})
-    except msgspec.ValidationError as error:
+    except ValueError as error:
         print(f"radixlm: {error}", file=sys.stderr)
         return 2
     return run_server(engine, server)

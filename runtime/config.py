@@ -71,6 +71,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     max_request_bytes: int = 16 << 20
     drain_timeout_s: float = 30.0  # how long SIGTERM waits for running requests
+    # How calls of tools and thinking are written; auto: as the chat template says; none: as content
+    tool_call_parser: str = "auto"
+    reasoning_parser: str = "auto"
     incremental_streaming_output: bool = False  # deltas instead of cumulative chunks on /generate
 
 

@@ -54,6 +54,18 @@ class Tokenizer:
         """Whether the checkpoint says how conversations are written."""
         return bool(self._tokenizer.chat_template)
 
+    @property
+    def template_text(self) -> str:
+        """The chat template, or all of them where there are several; empty: there is none."""
+        template = self._tokenizer.chat_template or ""
+        return "\n".join(template.values()) if isinstance(template, dict) else template
+
+    @cached_property
+    def special_texts(self) -> frozenset[str]:
+        """The texts of special tokens, which `decode` may leave out."""
+        added = self._tokenizer.added_tokens_decoder.values()
+        return frozenset(str(token) for token in added if token.special)
+
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Return the ids of `text`; special tokens written in it are recognised."""
         try:

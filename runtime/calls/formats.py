@@ -75,6 +75,15 @@ class Format:
     id_chars: int = 0
 
     @property
+    def texts(self) -> list[str]:
+        """All that is written around calls."""
+        return [
+            text
+            for layout in self.layouts
+            for text in (layout.mark, layout.begin, layout.middle, layout.end, *layout.closes)
+        ]
+
+    @property
     def marks(self) -> frozenset[str]:
         """What shows in a text that calls may begin."""
         return frozenset(layout.mark for layout in self.layouts) - {""}

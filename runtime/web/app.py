@@ -13,6 +13,7 @@ from aiohttp import web
 from ..config import ServerConfig
 from ..desk.desk import Desk
 from . import cache, embeddings, native, openai_api, programs
+from .answers import Formats
 from .errors import Handler, errors, native_body, retry_after
 
 OPEN_ROUTES = ("/health", "/health_generate", "/ping")  # answered without a key
@@ -52,6 +53,9 @@ def make_app(desk: Desk, server: ServerConfig, sampling: Mapping[str, Any]) -> w
         desk: on the event loop that will serve.
         server: limits and the API key.
         sampling: the model's own sampling defaults, for the OpenAI routes.
+
+    Raises:
+        ValueError: the settings name a format of calls or of thinking that is not known.
     """
     app = web.Application(
         middlewares=[errors, authorize, drain], client_max_size=server.max_request_bytes
@@ -59,6 +63,7 @@ def make_app(desk: Desk, server: ServerConfig, sampling: Mapping[str, Any]) -> w
     app["desk"] = desk
     app["server"] = server
     app["sampling"] = sampling
+    app["formats"] = Formats.of(desk.tokenizer, server)
     app["started"] = int(time.time())
     app["draining"] = asyncio.Event()
     app["open"] = set()

@@ -41,12 +41,12 @@ class Shape(Protocol):
         """The first chunk of a choice, before any text; None: there is none."""
         ...
 
-    def delta(self, index: int, result: Result) -> dict[str, Any]:
-        """A chunk of a choice, from a delta."""
+    def deltas(self, index: int, result: Result) -> list[dict[str, Any]]:
+        """The chunks of a choice that a delta of its text makes."""
         ...
 
-    def closing(self, index: int, result: Result) -> dict[str, Any]:
-        """The last chunk of a choice."""
+    def closing(self, index: int, result: Result) -> list[dict[str, Any]]:
+        """The last chunks of a choice."""
         ...
 
 
@@ -54,7 +54,8 @@ class Shape(Protocol):
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Answer a conversation."""
     fields = await read_json(request)
-    return await _serve(request, fields, Chat(desk_of(request), fields, request.app["sampling"]))
+    chat = Chat(desk_of(request), fields, request.app["sampling"], request.app["formats"])
+    return await _serve(request, fields, chat)
 
 
 @routes.post("/v1/completions")
@@ -127,9 +128,11 @@ async def _relay(
         last[index] = piece
         # A token without text, as the one that ended the sequence, still has its log-probability.
         if piece["text"] or piece["meta_info"].get("output_token_logprobs"):
-            await events.send({**head, "choices": [shape.delta(index, piece)]})
+            for delta in shape.deltas(index, piece):
+                await events.send({**head, "choices": [delta]})
     for index, piece in enumerate(last):
-        await events.send({**head, "choices": [shape.closing(index, piece)]})
+        for chunk in shape.closing(index, piece):
+            await events.send({**head, "choices": [chunk]})
     if wants_usage(fields):
         usage = usage_of(last, order.items[0].sampling.n)
         await events.send({**head, "choices": [], "usage": usage})

@@ -91,15 +91,15 @@ class Completion:
         echo = self._echo(index)
         return _chunk(index, echo) if echo else None
 
-    def delta(self, index: int, result: Result) -> dict[str, Any]:
+    def deltas(self, index: int, result: Result) -> list[dict[str, Any]]:
         """A chunk with text."""
-        return _chunk(index, result["text"], logprobs=self._logprobs(index, result))
+        return [_chunk(index, result["text"], logprobs=self._logprobs(index, result))]
 
-    def closing(self, index: int, result: Result) -> dict[str, Any]:
+    def closing(self, index: int, result: Result) -> list[dict[str, Any]]:
         """The chunk with the finish reason."""
         reason, matched = finish_reason(result["meta_info"])
         promised = promises(result["meta_info"])
-        return _chunk(index, "", finish_reason=reason, matched_stop=matched, **promised)
+        return [_chunk(index, "", finish_reason=reason, matched_stop=matched, **promised)]
 
     def _logprobs(self, index: int, result: Result) -> dict[str, Any] | None:
         meta = result["meta_info"]

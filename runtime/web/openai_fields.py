@@ -37,6 +37,8 @@ SAMPLING = {
     "json_schema": "json_schema",
     "schema_mode": "schema_mode",
 }
+# Sampling parameters that say what a text may be.
+CONSTRAINTS = ("regex", "ebnf", "gbnf", "lark", "structural_tag", "json_schema")
 # Fields of the request itself, on both routes.
 REQUEST = frozenset(
     {"model", "stream", "stream_options", "response_format", "rid", "priority", "timeout_s"}

@@ -14,31 +14,14 @@ from hypothesis import strategies as st
 
 from radixlm.runtime.calls import open_parser
 from radixlm.runtime.calls.formats import FORMATS
-from radixlm.runtime.calls.parser import Argued, Called, Event, Said, Thought
+from radixlm.runtime.calls.parser import Argued, Called, Said
+
+from .texts import Found, joined
 
 TOOLS = ("weather", "add.up", "no-args")
-Found = tuple[str, str, list[tuple[str, str]]]
 PARIS = '{"city": "Paris \\"\\u00e9\\n<tool_call>", "days": [1, 2.5, {"a": null}]}'
 LIST = f'[{{"name": "weather", "arguments": {PARIS}}}, {{"name": "no-args", "arguments": {{}}}}]'
 TWO = [("weather", PARIS), ("no-args", "{}")]
-
-
-def joined(events: Sequence[Event]) -> Found:
-    """What is said, thought, and called with which arguments."""
-    said = "".join(event.text for event in events if isinstance(event, Said))
-    thought = "".join(event.text for event in events if isinstance(event, Thought))
-    calls: list[tuple[str, str]] = []
-    for event in events:
-        match event:
-            case Called(index, name):
-                assert index == len(calls)
-                calls.append((name, ""))
-            case Argued(index, text):
-                assert index == len(calls) - 1
-                calls[-1] = (calls[-1][0], calls[-1][1] + text)
-            case _:
-                pass
-    return said, thought, calls
 
 
 def read(name: str, pieces: Sequence[str], *, streams: bool = True) -> Found:
