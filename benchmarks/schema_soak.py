@@ -76,7 +76,7 @@ def soak(count: int) -> Report:
     vocabulary = tokenizer.vocabulary(VOCAB, [STOP_ID])
     mask = allocate_bitmask(1, VOCAB)
     began = time.monotonic()
-    with closing(tokenizer.grammar_compiler(vocabulary, "auto")) as compiler:
+    with closing(tokenizer.grammar_compiler(vocabulary, "auto", None)) as compiler:
         for index in range(count):
             if index == int(count * WARM_UP_SHARE):
                 report.warm_bytes = resident_bytes()

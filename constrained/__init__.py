@@ -3,7 +3,9 @@
     spec.py       regex, EBNF, GBNF, Lark, JSON Schema, any JSON object, choices
     compile.py    one spec to a grammar and its contract
     masked.py     what back ends make of a spec
-    compiler.py   specs to grammars, on worker threads, each compiled once
+    compiler.py   specs to grammars, each compiled once, in another process: workshop.py is this end
+                  of it, workshop_process.py and hand.py the other, orders.py what is said, trial.py
+                  and store.py what is tried and kept there, lowered.py what comes back
     grammar.py    the protocols: a `Grammar` makes `Matcher`s, which fill masks and accept tokens
     contract.py   what is enforced, checked, refused of a schema; check.py validates documents
     plan.py       schemas to core schemas: normal/ rewrites, references.py, formats.py, regexes.py

@@ -8,14 +8,21 @@ kind, and xgrammar serves EBNF and GBNF, and what llguidance cannot write.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from . import llguidance_backend, xgrammar_backend
+from . import llguidance_backend
 from .errors import UnsupportedError
-from .grammar import Grammar
-from .spec import GrammarSpec
+from .lowered import Lowered
+from .masked import MaskedGrammar
+from .spec import GrammarSpec, Kind
 from .vocab import Vocabulary
 
+if TYPE_CHECKING:
+    from . import xgrammar_backend
+
 __all__ = ["Compiler"]
+
+XGRAMMAR_KINDS = ("ebnf", "gbnf")
 
 
 class Compiler:
@@ -27,15 +34,29 @@ class Compiler:
 
     @cached_property
     def _xgrammar(self) -> xgrammar_backend.Compiler:
+        from . import xgrammar_backend  # imports torch
+
         return xgrammar_backend.Compiler(self._vocabulary)  # some 0.3 s, and seldom needed
 
-    def compile(self, spec: GrammarSpec) -> Grammar:
+    def prepare(self, kind: Kind) -> bool:
+        """Make what a kind needs and is not made yet; return whether anything was."""
+        if kind not in XGRAMMAR_KINDS or "_xgrammar" in self.__dict__:
+            return False
+        _ = self._xgrammar
+        return True
+
+    def load(self, spec: GrammarSpec, lowered: Lowered) -> MaskedGrammar:
+        """Make a grammar again of what `lowered` returned."""
+        backend = self._xgrammar if lowered.backend == "xgrammar" else self._llguidance
+        return backend.load(spec, lowered)
+
+    def compile(self, spec: GrammarSpec) -> MaskedGrammar:
         """Compile.
 
         Raises:
             GrammarError: the first back end's, unless the second can do what the first cannot.
         """
-        if spec.kind in ("ebnf", "gbnf"):
+        if spec.kind in XGRAMMAR_KINDS:
             return self._xgrammar.compile(spec)
         try:
             return self._llguidance.compile(spec)

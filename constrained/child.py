@@ -24,7 +24,10 @@ MAX_READ = 1 << 20  # bytes at once
 
 
 class Child:
-    """One process, which answers one question at a time. Not thread-safe, but for `kill`."""
+    """One process, which answers one question at a time.
+
+    Not thread-safe, but for `kill`; one thread may send while another receives.
+    """
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         """Start it.
@@ -68,14 +71,24 @@ class Child:
             EOFError: the process has ended.
         """
         deadline = time.monotonic() + timeout_s
-        rest = memoryview(len(question).to_bytes(8, "big") + question)
+        self.send(question, timeout_s)
+        return self.receive(deadline - time.monotonic())
+
+    def send(self, message: bytes, timeout_s: float) -> None:
+        """Say what need not be answered.
+
+        Raises:
+            TimeoutError: it was not read in time.
+            EOFError: the process has ended.
+        """
+        deadline = time.monotonic() + timeout_s
+        rest = memoryview(len(message).to_bytes(8, "big") + message)
         while rest:
             _await(self._to, select.POLLOUT, deadline)
             try:
                 rest = rest[os.write(self._to, rest) :]
             except BrokenPipeError:
                 raise self._gone() from None
-        return self.receive(deadline - time.monotonic())
 
     def receive(self, timeout_s: float) -> bytes:
         """Return what the process says unasked, or next.

@@ -157,6 +157,10 @@ class Closing:
         self._undo_trial()
         self._matcher.fill(mask, row)
 
+    def row(self) -> NDArray[np.int32]:
+        """Return which tokens may come next, whether or not they fit."""
+        return self._matcher.row()
+
     def accept(self, token: int) -> bool:
         """Advance by a token; false, with nothing changed, for one that `admits` refuses."""
         if not self.admits(token):

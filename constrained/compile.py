@@ -1,6 +1,7 @@
 """Compiling one grammar at once, with its contract: what scripts and notebooks use.
 
-A server uses `compiler.GrammarCompiler`, which compiles on threads and keeps what it compiled.
+A server uses `compiler.GrammarCompiler`, which compiles in a process that can be ended, and keeps
+what it compiled.
 """
 
 from __future__ import annotations

@@ -75,11 +75,6 @@ class Completion:
             # A daemon, as the workers that compile are.
             threading.Thread(target=self._analyse_in_turn, name="completion", daemon=True).start()
 
-    def prepare(self) -> None:
-        """Analyse now if each match will need it, since no ceiling is known."""
-        if self.ceiling is None:
-            self._analyse()
-
     def suffices(self, budget: int) -> bool:
         """Whether a budget surely suffices for a text, by the ceiling alone."""
         return self.ceiling is not None and budget >= self.ceiling.base

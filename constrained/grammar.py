@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor
-
 from .contract import Contract, Failure
 from .spec import GrammarSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
     from .completion import Completion
 
 __all__ = ["Grammar", "Matcher"]
@@ -63,6 +65,10 @@ class Matcher(Protocol):
             row: the row to write; the others stay as they are. It stays all 0 if the vocabulary
                 cannot spell what must come: never with a vocabulary that has every byte.
         """
+        ...
+
+    def row(self) -> NDArray[np.int32]:
+        """Return the row that `fill` writes, [ceil(vocab / 32)], to be read alone."""
         ...
 
     def accept(self, token: int) -> bool:

@@ -12,15 +12,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import llguidance
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from .bitmask import allocate_bitmask
-from .check import Check
 from .contract import Contract
 from .errors import (
     GrammarError,
@@ -30,16 +27,20 @@ from .errors import (
     UnsupportedError,
 )
 from .llguidance_numbers import with_cut_bounds
+from .lowered import Lowered
 from .masked import MaskedGrammar
 from .normal.form import Core
 from .numbers import WIDE
 from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .regexes import rust_syntax
-from .spec import GrammarSpec, parse_json
+from .spec import GrammarSpec, Kind, parse_json
 from .tags import read_tags
 from .tags_lark import lark_of
 from .vocab import Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Compiler"]
 
@@ -90,23 +91,27 @@ class Compiler:
                 return compile_json(
                     spec,
                     lambda plan: self._grammar(
-                        spec,
-                        f"start: %json {_json(plan)}",
-                        plan.contract,
-                        plan.check,
-                        plan.core,
+                        spec, f"start: %json {_json(plan)}", plan.contract, plan.core
                     ),
                 )
             if spec.kind == "structural_tag":
                 tags = read_tags(spec)
                 lark = lark_of(tags.part, _json)
-                return self._grammar(spec, lark, tags.contract, None, True)
-            return self._grammar(spec, _lark(spec), Contract(), None, True)
+                return self._grammar(spec, lark, tags.contract, True)
+            return self._grammar(spec, _lark(spec), Contract(), True)
         except RecursionError as error:
             raise LimitError("the source nests or refers too deep", kind=spec.kind) from error
 
+    def prepare(self, kind: Kind) -> bool:
+        """Do nothing: all is made already."""
+        return False
+
+    def load(self, spec: GrammarSpec, lowered: Lowered) -> MaskedGrammar:
+        """Make a grammar again of what `lowered` returned; some milliseconds, without the GIL."""
+        return self._grammar(spec, lowered.source, lowered.contract, lowered.core_schema())
+
     def _grammar(
-        self, spec: GrammarSpec, lark: str, contract: Contract, check: Check | None, core: Core
+        self, spec: GrammarSpec, lark: str, contract: Contract, core: Core
     ) -> MaskedGrammar:
         # At the end, so that lines in messages are the user's.
         source = llguidance.LLMatcher.grammar_from_lark(f"{lark}\n{EVERY_TOKEN}\n")
@@ -116,14 +121,13 @@ class Compiler:
         grammar = MaskedGrammar(
             spec,
             contract,
-            check,
             core,
             WIDE,
             self._vocabulary,
             lambda: Matcher(matcher.deep_copy(), self, spec.kind),
+            lambda: Lowered("llguidance", lark, json.dumps(core), contract),
         )
-        grammar.matcher().fill(mask := allocate_bitmask(1, self._vocabulary.size), 0)
-        if not mask.any():
+        if not grammar.matcher().row().any():
             raise UnsatisfiableError("no token of the vocabulary can begin it", kind=spec.kind)
         return grammar
 
@@ -158,7 +162,7 @@ class Matcher:
         Raises:
             LimitError: this position costs more than llguidance's limits; the match cannot go on.
         """
-        mask.numpy()[row] = self._mask()
+        mask.numpy()[row] = self.row()
 
     def accept(self, token: int) -> bool:
         """Advance by a token."""
@@ -172,7 +176,7 @@ class Matcher:
         else:
             # By the mask, not by `validate_tokens`: only a mask refills the fuel that all matches
             # of a grammar burn together, and without fuel every token is refused silently.
-            if not int(self._mask()[token // 32]) >> token % 32 & 1:
+            if not int(self.row()[token // 32]) >> token % 32 & 1:
                 return False
             if not self._matcher.consume_token(token):
                 return False
@@ -206,7 +210,7 @@ class Matcher:
         """Whether these tokens may follow and complete the text."""
         if self._is_stopped or not tokens:
             return not tokens and self.is_accepting
-        self._mask()  # refills the fuel; whoever goes on from here needs it anyway
+        self.row()  # refills the fuel; whoever goes on from here needs it anyway
         stop_id = min(self._compiler.vocabulary.stop_ids)
         taken: int = self._matcher.validate_tokens([*tokens, stop_id])
         return taken == len(tokens) + 1
@@ -223,7 +227,7 @@ class Matcher:
             return True
         if not self._matcher.is_accepting():
             return False
-        return np.array_equal(self._mask(), self._compiler.stop_row)
+        return np.array_equal(self.row(), self._compiler.stop_row)
 
     def forced(self) -> str:
         """Return the text that must come next."""
@@ -232,7 +236,12 @@ class Matcher:
         forced: bytes = self._matcher.compute_ff_bytes()
         return forced.decode(errors="ignore") if _is_boundary(forced) else ""
 
-    def _mask(self) -> Row:
+    def row(self) -> Row:
+        """Return which tokens may come next.
+
+        Raises:
+            LimitError: as `fill`.
+        """
         if self._row is not None:
             return self._row
         stop_row = self._compiler.stop_row

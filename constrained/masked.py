@@ -10,9 +10,10 @@ from .check import Check
 from .completion import Completion
 from .contract import Contract, Failure
 from .grammar import Matcher
+from .lowered import Lowered
 from .normal.form import Core
 from .numbers import Unbounded
-from .spec import GrammarSpec
+from .spec import GrammarSpec, parse_json
 from .spelling import speller_of
 from .vocab import Vocabulary
 
@@ -26,31 +27,36 @@ class MaskedGrammar:
         self,
         spec: GrammarSpec,
         contract: Contract,
-        check: Check | None,
         core: Core,
         numbers: Unbounded,
         vocabulary: Vocabulary,
         begin: Callable[[], Matcher],
+        lower: Callable[[], Lowered],
     ) -> None:
         """Keep what was compiled.
 
         Args:
             spec: what was compiled.
             contract: of its schemas.
-            check: finds what the mask leaves open; None: nothing.
             core: what a schema became; `True` for the other kinds.
             numbers: how the back end writes those without bounds.
             vocabulary: what the masks are over.
             begin: starts a match, on any thread.
+            lower: writes what the back end makes such a grammar of.
         """
         self.spec = spec
         self.contract = contract
-        self._check = check
         self._core = core
         self._numbers = numbers
         self._vocabulary = vocabulary
         self._begin = begin
+        self._lower = lower
+        self._check: Check | None = None
         self._completion: Completion | None = None
+
+    def lowered(self) -> Lowered:
+        """Return what the back end's `load` makes it of again."""
+        return self._lower()
 
     def matcher(self) -> Matcher:
         """Start a new match at the beginning of the text."""
@@ -58,7 +64,11 @@ class MaskedGrammar:
 
     def check(self, text: str) -> list[Failure]:
         """Return what is wrong with a closed document."""
-        return [] if self._check is None else self._check.failures(text)
+        if self.contract.is_enforced:
+            return []
+        if self._check is None:
+            self._check = Check(parse_json(self.spec.source, kind=self.spec.kind))
+        return self._check.failures(text)
 
     @property
     def completion(self) -> Completion:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .check import Check
 from .contract import Contract, Status
 from .errors import LimitError, UnsatisfiableError, UnsupportedError
 from .normal import normalise
@@ -24,7 +23,6 @@ class Plan:
 
     core: Core
     contract: Contract
-    check: Check | None  # None: text that the mask allows is valid
 
 
 def compile_json(spec: GrammarSpec, write: Callable[[Plan], T]) -> T:
@@ -52,7 +50,7 @@ def compile_json(spec: GrammarSpec, write: Callable[[Plan], T]) -> T:
 
 def _plan(spec: GrammarSpec, *, exclude: bool) -> Plan:
     if spec.kind == "json_object":
-        return Plan({"type": "object"}, Contract(), None)
+        return Plan({"type": "object"}, Contract())
     document = parse_json(spec.source, kind=spec.kind)
     normal = normalise(document, exclude=exclude)
     if normal.core is False:
@@ -61,5 +59,4 @@ def _plan(spec: GrammarSpec, *, exclude: bool) -> Plan:
         for finding in normal.contract.of(status):
             if status is Status.REFUSED or spec.mode == "strict":
                 raise finding.error()
-    is_enforced = normal.contract.is_enforced
-    return Plan(normal.core, normal.contract, None if is_enforced else Check(document))
+    return Plan(normal.core, normal.contract)

@@ -15,7 +15,6 @@ from typing import Protocol
 
 import numpy as np
 
-from .bitmask import allocate_bitmask
 from .grammar import Matcher
 from .recogniser import Position
 from .spelling import Speller
@@ -107,9 +106,8 @@ class _Branch:
 
 def _choices(matcher: Matcher, speller: Speller) -> list[int]:
     """Return tokens that may come: those of one byte by rank, or some of the others."""
-    mask = allocate_bitmask(1, len(speller.lengths))
-    matcher.fill(mask, 0)
-    bits = np.unpackbits(mask[0].numpy().view(np.uint8), bitorder="little")[: len(speller.lengths)]
+    row = matcher.row().view(np.uint8)
+    bits = np.unpackbits(row, bitorder="little")[: len(speller.lengths)]
     allowed = np.flatnonzero(bits.astype(bool) & (speller.lengths > 0))
     single = allowed[speller.lengths[allowed] == 1]
     if len(single) == 0:

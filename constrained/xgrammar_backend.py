@@ -22,25 +22,25 @@ from typing import Any
 import numpy as np
 import torch
 import xgrammar
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .bitmask import allocate_bitmask
-from .check import Check
 from .contract import Contract
 from .ebnf import alternation, literal
 from .errors import LimitError, MalformedError, UnsatisfiableError, UnsupportedError
 from .gbnf import one_line_rules
+from .lowered import Lowered
 from .masked import MaskedGrammar
 from .normal.form import Core
 from .numbers import FINITE
 from .pattern import lower_pattern
 from .plan import compile_json
 from .schema import lower_schema, schema_expression
-from .spec import GrammarSpec, parse_json
+from .spec import GrammarSpec, Kind, parse_json
 from .tags import read_tags
 from .tags_ebnf import ebnf_of
 from .vocab import Vocabulary
-from .xgrammar_process import CompileError, CompileProcess, is_cheap
 
 __all__ = ["Compiler"]
 
@@ -58,11 +58,14 @@ class Compiler:
         )
         # One thread a compile: the worker's own. Its cache is off, for ours is bounded and shared.
         self._compiler = xgrammar.GrammarCompiler(info, max_threads=1, cache_enabled=False)
-        self._process = CompileProcess(info)  # for what may take long
+        self._info = info
         self._ids = _Ids.of(vocabulary)
 
     def compile(self, spec: GrammarSpec) -> MaskedGrammar:
-        """Compile; takes milliseconds to seconds, on the calling thread.
+        """Compile, on the calling thread; nothing bounds the time and the memory that it takes.
+
+        A few kilobytes can take minutes and gigabytes over a real vocabulary. A server compiles in
+        a process that can be ended (`compiler.GrammarCompiler`).
 
         Raises:
             GrammarError: see its tree.
@@ -72,48 +75,64 @@ class Compiler:
                 return compile_json(
                     spec,
                     lambda plan: self._grammar(
-                        spec, lower_schema(plan.core), plan.contract, plan.check, plan.core
+                        spec,
+                        self._compiled(spec, lower_schema(plan.core)),
+                        plan.contract,
+                        plan.core,
                     ),
                 )
             if spec.kind == "structural_tag":
                 tags = read_tags(spec)
-                ebnf = ebnf_of(tags.part, schema_expression)
-                return self._grammar(spec, ebnf, tags.contract, None, True)
-            return self._grammar(spec, _ebnf(spec), Contract(), None, True)
+                compiled = self._compiled(spec, ebnf_of(tags.part, schema_expression))
+                return self._grammar(spec, compiled, tags.contract, True)
+            compiled = self._compiled(spec, _ebnf(spec))
+            return self._grammar(spec, compiled, Contract(), True)
         except RecursionError as error:
             raise LimitError("the source nests or refers too deep", kind=spec.kind) from error
 
-    def _grammar(
-        self, spec: GrammarSpec, text: str, contract: Contract, check: Check | None, core: Core
-    ) -> MaskedGrammar:
+    def prepare(self, kind: Kind) -> bool:
+        """Do nothing: all is made already."""
+        return False
+
+    def load(self, spec: GrammarSpec, lowered: Lowered) -> MaskedGrammar:
+        """Make a grammar again of what `lowered` returned."""
+        compiled = xgrammar.CompiledGrammar.deserialize_json(lowered.source, self._info)
+        return self._grammar(spec, compiled, lowered.contract, lowered.core_schema())
+
+    def _compiled(self, spec: GrammarSpec, text: str) -> xgrammar.CompiledGrammar:
         try:
             grammar = xgrammar.Grammar.from_ebnf(text)
         except (RuntimeError, ValueError) as error:
             raise MalformedError(_message(error), kind=spec.kind) from error
-        serialised = json.loads(grammar.serialize_json())
-        _check_productive(serialised, spec)
+        _check_productive(json.loads(grammar.serialize_json()), spec)
         try:
-            if is_cheap(serialised, self._ids.vocabulary.size):
-                compiled = self._compiler.compile_grammar(grammar)
-            else:
-                compiled = self._process.compile(text)
-        except (RuntimeError, ValueError, CompileError) as error:
+            return self._compiler.compile_grammar(grammar)
+        except (RuntimeError, ValueError) as error:
+            if "bad_alloc" in str(error):
+                raise MemoryError(str(error)) from error
             raise LimitError(
                 _message(error),
                 kind=spec.kind,
                 hint="Make it smaller: fewer rules and alternatives, less repetition.",
             ) from error
+
+    def _grammar(
+        self,
+        spec: GrammarSpec,
+        compiled: xgrammar.CompiledGrammar,
+        contract: Contract,
+        core: Core,
+    ) -> MaskedGrammar:
         result = MaskedGrammar(
             spec,
             contract,
-            check,
             core,
             FINITE,
             self._ids.vocabulary,
             lambda: Matcher(xgrammar.GrammarMatcher(compiled), self._ids, 0),
+            lambda: Lowered("xgrammar", compiled.serialize_json(), json.dumps(core), contract),
         )
-        result.matcher().fill(mask := allocate_bitmask(1, self._ids.vocabulary.size), 0)
-        if not mask.any():
+        if not result.matcher().row().any():
             raise UnsatisfiableError("no token of the vocabulary can begin it", kind=spec.kind)
         return result
 
@@ -152,6 +171,13 @@ class Matcher:
             self._matcher.fill_next_token_bitmask(mask, row)
             # xgrammar leaves the bits past the vocabulary set: wider logits would read them.
             mask[row, -1] &= self._ids.last_word
+
+    def row(self) -> NDArray[np.int32]:
+        """Return which tokens may come next."""
+        mask = allocate_bitmask(1, self._ids.vocabulary.size)
+        self.fill(mask, 0)
+        row: NDArray[np.int32] = mask[0].numpy()
+        return row
 
     def accept(self, token: int) -> bool:
         """Advance by a token."""
@@ -194,9 +220,7 @@ class Matcher:
             return True
         if not self._matcher.is_completed():
             return False
-        mask = allocate_bitmask(1, self._ids.vocabulary.size)
-        self.fill(mask, 0)
-        return torch.equal(mask[0], self._ids.stop_mask)
+        return np.array_equal(self.row(), self._ids.stop_mask.numpy())
 
     def forced(self) -> str:
         """Return the text that must come next."""

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from ..constrained.contract import Contract
+from ..constrained.counts import Counts
 from ..constrained.errors import GrammarError
 from ..radix_cache import NodeInfo
 from .images import Image
@@ -246,6 +247,7 @@ class State(Message, frozen=True, kw_only=True):
     forced_tokens: int  # of the generated ones, those that a grammar forced
     prompt_tokens: int
     cached_tokens: int
+    grammars: Counts
     last_throughput: float  # generated tokens a second over the last window
     retry_after_s: float  # that a client who comes now and is refused should wait
 

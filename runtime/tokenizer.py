@@ -277,11 +277,21 @@ class Tokenizer:
 
         return Vocabulary.from_tokenizer(self._tokenizer, vocab_size=vocab_size, stop_ids=stop_ids)
 
-    def grammar_compiler(self, vocabulary: Vocabulary, backend: str) -> GrammarCompiler:
-        """A compiler of grammars over a vocabulary of this tokenizer; `backend`: its back end."""
+    def grammar_compiler(
+        self, vocabulary: Vocabulary, backend: str, folder: Path | None
+    ) -> GrammarCompiler:
+        """A compiler of grammars over a vocabulary of this tokenizer.
+
+        Args:
+            vocabulary: of the logits' width.
+            backend: its back end.
+            folder: where what is dear to compile is kept; None: nowhere.
+        """
         from ..constrained.compiler import GrammarCompiler
 
-        return GrammarCompiler(vocabulary, max_cached=MAX_CACHED_GRAMMARS, backend=backend)
+        return GrammarCompiler(
+            vocabulary, max_cached=MAX_CACHED_GRAMMARS, backend=backend, folder=folder
+        )
 
     def spelling(self, vocabulary: Vocabulary) -> Spelling:
         """What spells forced texts in the tokens of a vocabulary of this tokenizer."""

@@ -13,7 +13,7 @@ from .desk import Desk
 async def server_info(desk: Desk) -> dict[str, Any]:
     """All settings flat, the model's facts and the scheduler's state."""
     config = msgspec.to_builtins(desk.config)
-    model, state = desk.model, msgspec.structs.asdict(await desk.state())
+    model, state = desk.model, msgspec.to_builtins(await desk.state())
     return {
         **config.pop("model"),
         **config.pop("cache"),

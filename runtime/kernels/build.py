@@ -38,9 +38,12 @@ class KernelError(Exception):
 
 
 def cache_folder() -> Path:
-    """Return where compiled kernels are kept: `$XDG_CACHE_HOME/radixlm`, or `~/.cache/radixlm`."""
+    """Return where compiled kernels and grammars are kept, each kind in a folder of its own.
+
+    `$XDG_CACHE_HOME/radixlm`, or `~/.cache/radixlm`.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "radixlm" / "kernels"
+    return Path(base) / "radixlm"
 
 
 def load_library(source: str) -> ctypes.CDLL:
@@ -78,7 +81,8 @@ def compiled(source: str) -> Path:
         if compiler is None:
             raise KernelError("no C++ compiler is found: install g++, or set CXX")
         try:
-            path = cache_folder() / f"{Path(source).stem}-{_fingerprint(compiler, SOURCES)}.so"
+            name = f"{Path(source).stem}-{_fingerprint(compiler, SOURCES)}.so"
+            path = cache_folder() / "kernels" / name
             if not path.exists():
                 _compile(compiler, SOURCES / source, path)
             return path

@@ -223,6 +223,8 @@ class Loop:
     def _drop(self, job: Job, message: str | None, status: int) -> None:
         if job in self._compiling:
             self._compiling.remove(job)
+            assert job.grammar is not None
+            self._compiler.abandon(job.grammar)
         else:
             self.scheduler.end(job)
         if message is not None:
@@ -390,6 +392,7 @@ class Loop:
             forced_tokens=self._forced,
             prompt_tokens=self._prompt,
             cached_tokens=self._cached,
+            grammars=self._compiler.counts(),
             last_throughput=self._pace.tokens_a_second,
             retry_after_s=self._pace.wait_s(len(self.scheduler.waiting) + len(self._compiling)),
         )

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from contextlib import closing, suppress
+from pathlib import Path
 
 import msgspec
 import zmq
@@ -19,7 +20,7 @@ import zmq
 from ..config import EngineConfig
 from ..errors import EngineError
 from ..ipc import SchedulerEnd, Wire
-from ..kernels.build import DECODER, SAMPLER, compile_ahead
+from ..kernels.build import DECODER, SAMPLER, cache_folder, compile_ahead
 from ..messages import Fatal, Ready
 
 
@@ -48,7 +49,10 @@ def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[byte
         runner = Runner.load(config.model, config.cache)
         tokenizer = load_tokenizer(config.model)
         vocabulary = tokenizer.vocabulary(runner.vocab_size, runner.eos_token_ids)
-        compiler = tokenizer.grammar_compiler(vocabulary, config.schedule.grammar_backend)
+        folder = Path(config.cache.cache_dir) if config.cache.cache_dir else cache_folder()
+        compiler = tokenizer.grammar_compiler(
+            vocabulary, config.schedule.grammar_backend, folder / "grammars"
+        )
         # Closed however this ends: its threads, alive at the interpreter's exit, would abort it.
         with closing(compiler):
             forces = not config.schedule.disable_forced_runs
@@ -69,6 +73,8 @@ def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[byte
                     normalizes=runner.normalizes,
                 )
             )
+            if not config.in_process:  # a server's first grammar need not wait for the process
+                compiler.prepare()
             loop.run()
     except zmq.ZMQError:  # the desk is gone: there is nobody to tell
         pass

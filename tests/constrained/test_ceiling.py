@@ -137,7 +137,8 @@ def test_what_has_no_ceiling_is_analysed_before_its_first_token(
 ) -> None:
     completion = compiler.compile(GrammarSpec.json_schema(schema)).completion
     assert completion.ceiling is None
-    completion.prepare()
+    assert not completion.is_ready(10_000)
+    assert completion.analysis
     assert completion.is_ready(10_000)
     assert completion.num_nodes > 0
 
@@ -153,7 +154,6 @@ def test_nothing_is_analysed_far_from_the_budget(
 ) -> None:
     grammar = compiler.compile(GrammarSpec.json_schema({"items": {"type": "null"}}))
     completion = grammar.completion
-    completion.prepare()
     assert completion.is_ready(10_000)
     match = Closing.of(grammar, 10_000)
     for text in (b"[", b"n", b"u", b"l", b"l", b"]"):
@@ -167,7 +167,6 @@ def test_a_small_budget_waits_for_the_analysis_and_is_refused_exactly(
 ) -> None:
     spec = GrammarSpec.json_schema({"type": "array", "items": {"type": "integer"}, "minItems": 9})
     completion = compiler.compile(spec).completion
-    completion.prepare()
     assert not completion.is_ready(5)
     with pytest.raises(BudgetError) as refusal:
         completion.refuse(5)

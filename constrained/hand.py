@@ -1,0 +1,176 @@
+"""A process that compiles one grammar at a time, and can be killed for it.
+
+It is a fork of a process that has everything loaded and computes nothing itself (`workshop.py`),
+so the next one is there within milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+import time
+from typing import NoReturn, Protocol
+
+import msgspec
+
+from .child import put, questions
+from .errors import GrammarError
+from .lowered import Refusal, Result
+from .masked import MaskedGrammar
+from .orders import Limits
+from .spec import GrammarSpec
+from .trial import try_out
+
+__all__ = ["Backend", "Hand", "Work", "out_of_memory"]
+
+MAX_CPU_S = 60  # of one grammar: the end of one that nobody is left to kill
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What came of a spec."""
+
+    result: Result
+    took_s: float
+    peak_bytes: int  # the process's; what is freed is not given back
+    is_over_limit: bool = False
+
+
+class Backend(Protocol):
+    """What turns a spec into a grammar."""
+
+    def compile(self, spec: GrammarSpec) -> MaskedGrammar:
+        """Compile, or raise a `GrammarError`."""
+        ...
+
+
+class Hand:
+    """The parent's end of one such process; it is forked by the first spec."""
+
+    def __init__(self, backend: Backend, limits: Limits, *, nice: int) -> None:
+        """Say what it works with.
+
+        Args:
+            backend: made already.
+            limits: those of memory and size are kept here.
+            nice: how far its priority is below the parent's.
+        """
+        self._backend = backend
+        self._limits = limits
+        self._nice = nice
+        self._pid = 0  # 0: there is none
+        self._to = -1
+        self._from: asyncio.StreamReader | None = None
+        self._transport: asyncio.BaseTransport | None = None
+
+    async def compile(self, spec: GrammarSpec) -> Work:
+        """Let it compile. After any exception call `kill`.
+
+        Raises:
+            asyncio.IncompleteReadError: it has ended.
+        """
+        if not self._pid:
+            await self._fork()
+        assert self._from is not None
+        data = msgspec.msgpack.encode(spec)
+        try:
+            os.write(self._to, len(data).to_bytes(8, "big") + data)
+        except BrokenPipeError:
+            raise asyncio.IncompleteReadError(b"", None) from None
+        size = int.from_bytes(await self._from.readexactly(8), "big")
+        return msgspec.msgpack.decode(await self._from.readexactly(size), type=Work)
+
+    def kill(self) -> None:
+        """End it, if there is one."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            os.close(self._to)
+            assert self._transport is not None
+            self._transport.close()
+            self._pid = 0
+
+    async def _fork(self) -> None:
+        to_read, self._to = os.pipe()
+        from_read, from_write = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._work(to_read, from_write)
+        os.close(to_read)
+        os.close(from_write)
+        reader = self._from = asyncio.StreamReader()
+        self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(from_read, "rb", buffering=0)
+        )
+
+    def _work(self, source: int, out: int) -> NoReturn:
+        """Compile until the parent closes its end; runs in the fork."""
+        try:
+            for file in _open_files():  # an end that is held here keeps a pipe open for nobody
+                if file > 2 and file not in (source, out):
+                    os.close(file)
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for file in range(3):
+                os.dup2(nothing, file)
+            os.nice(self._nice)
+            memory = _lower(resource.RLIMIT_DATA, self._limits.memory_bytes)
+            resource.setrlimit(resource.RLIMIT_DATA, memory)
+            with os.fdopen(source, "rb") as asked, os.fdopen(out, "wb") as answers:
+                for question in questions(asked):
+                    spec = msgspec.msgpack.decode(question, type=GrammarSpec)
+                    put(answers, msgspec.msgpack.encode(self._worked(spec)))
+        finally:
+            os._exit(1)
+
+    def _worked(self, spec: GrammarSpec) -> Work:
+        begun = time.process_time()
+        limit = _lower(resource.RLIMIT_CPU, int(begun) + MAX_CPU_S)
+        resource.setrlimit(resource.RLIMIT_CPU, limit)
+        result, is_over_limit = self._compiled(spec)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        took_s = time.process_time() - begun
+        return Work(result, took_s, peak << (0 if sys.platform == "darwin" else 10), is_over_limit)
+
+    def _compiled(self, spec: GrammarSpec) -> tuple[Result, bool]:
+        """Return what comes of a spec, and whether that is for want of memory."""
+        try:
+            grammar = self._backend.compile(spec.checked())
+            try_out(grammar)
+            lowered = grammar.lowered()
+        except GrammarError as error:
+            return Refusal.of(error), False
+        except Exception as error:  # a bug, of ours or the back end's, fails this spec alone
+            if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+                return Refusal.of_limit(out_of_memory(self._limits), spec.kind), True
+            broken = GrammarError(f"the compiler failed: {error!r:.500}", kind=spec.kind)
+            return Refusal.of(broken), False
+        if (size := len(lowered.source)) > (most := self._limits.result_bytes):
+            reason = f"compiled it has {size:,} bytes; {most:,} are allowed"
+            return Refusal.of_limit(reason, spec.kind), False
+        return lowered, False
+
+
+def out_of_memory(limits: Limits) -> str:
+    """Say what a process that ended by itself has probably met."""
+    return f"its compiler ended, as it does beyond {limits.memory_bytes >> 20:,} MiB"
+
+
+def _open_files() -> list[int]:
+    """Return the numbers of the open files."""
+    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    found = []
+    for name in os.listdir(folder):
+        try:
+            os.fstat(int(name))
+        except OSError:  # the listing's own
+            continue
+        found.append(int(name))
+    return found
+
+
+def _lower(kind: int, limit: int) -> tuple[int, int]:
+    """Return a limit that the process may set itself."""
+    hard = resource.getrlimit(kind)[1]
+    return (limit if hard == resource.RLIM_INFINITY else min(limit, hard)), hard

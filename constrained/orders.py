@@ -1,0 +1,87 @@
+"""What is said between a compiler and the process that works for it: msgpack, nothing pickled."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from .lowered import Result
+from .spec import GrammarSpec
+
+__all__ = [
+    "Cancel",
+    "Compile",
+    "Done",
+    "Limits",
+    "Notice",
+    "Order",
+    "Setup",
+    "Started",
+    "decode",
+    "encode",
+]
+
+T = TypeVar("T")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one grammar."""
+
+    turn_s: float = 1.0  # in the quick lane; then it begins anew in the slow one
+    slow_s: float = 20.0
+    memory_bytes: int = 2 << 30  # of the process that compiles it
+    result_bytes: int = 64 << 20  # in its serialised form
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """The first message: what to compile for."""
+
+    tokens: tuple[bytes, ...]  # of the vocabulary
+    stop_ids: tuple[int, ...]
+    backend: str  # a name in `compiler.BACKENDS`
+    limits: Limits
+    folder: str | None  # of what is kept on disk
+    folder_bytes: int  # and how much that may be
+
+
+class Compile(msgspec.Struct, frozen=True, tag="compile"):
+    """An order, under a number that the answers bear."""
+
+    id: int
+    spec: GrammarSpec
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Nobody wants that grammar any more."""
+
+    id: int
+
+
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    """It has left the queue."""
+
+    id: int
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """The last word on an order that was not cancelled."""
+
+    id: int
+    result: Result
+    is_from_disk: bool = False
+    is_over_limit: bool = False  # of time or memory
+
+
+Order = Compile | Cancel
+Notice = Started | Done
+
+
+def encode(message: Setup | Order | Notice) -> bytes:
+    """Write a message."""
+    return msgspec.msgpack.encode(message)
+
+
+def decode(data: bytes, type: type[T]) -> T:
+    """Read a message of a type."""
+    return msgspec.msgpack.decode(data, type=type)
