@@ -240,7 +240,6 @@ def _compute(model: Decoder | ForeignModel, pool: KVPool, config: ModelConfig) -
     if (
         isinstance(model, Decoder)
         and not config.disable_cpu_kernels
-        and config.quantization is None
         and is_supported(model.spec, model.dtype, model.device)
     ):
         try:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,33 +18,24 @@ from ...radix_cache.kv import KVPool
 from ..attention import Layout, Rule
 from ..kernels.build import DECODER, load_library
 from .decoder import Decoder, Layer
-from .layers import Inserted, Linear
+from .layers import Inserted
 from .mlp import Dense
+from .panels import Matrix, Packer, exact
 from .self_attention import SelfAttention
 from .spec import MLP, AttentionSpec, DecoderSpec, LayerSpec
-
-
-class _Matrix(ctypes.Structure):
-    _fields_ = (
-        ("panels", ctypes.c_void_p),
-        ("bias", ctypes.c_void_p),
-        ("num_panels", ctypes.c_int64),
-        ("inputs", ctypes.c_int64),
-        ("is_bf16", ctypes.c_int64),
-    )
 
 
 class _Layer(ctypes.Structure):
     _fields_ = (
         ("attention_norm", ctypes.c_void_p),
-        ("qkv", _Matrix),
+        ("qkv", Matrix),
         ("q_norm", ctypes.c_void_p),
         ("k_norm", ctypes.c_void_p),
         ("window", ctypes.c_int64),
-        ("out", _Matrix),
+        ("out", Matrix),
         ("mlp_norm", ctypes.c_void_p),
-        ("gate_up", _Matrix),
-        ("down", _Matrix),
+        ("gate_up", Matrix),
+        ("down", Matrix),
         ("keys", ctypes.c_void_p),
         ("values", ctypes.c_void_p),
     )
@@ -63,7 +52,7 @@ class _Model(ctypes.Structure):
         ("norm", ctypes.c_void_p),
         ("embedding", ctypes.c_void_p),
         ("embedding_is_bf16", ctypes.c_int64),
-        ("head", _Matrix),
+        ("head", Matrix),
         ("layer", ctypes.c_void_p),
     )
 
@@ -128,9 +117,6 @@ def _is_plain(layer: LayerSpec) -> bool:
 class NativeDecoder:
     """A decoder's weights, packed, with the pool that its keys and values go to.
 
-    Weights of a float32 model that bfloat16 holds exactly are packed as bfloat16: the
-    numbers are the same, and half the memory is read.
-
     Args:
         decoder: filled; its layers are emptied one by one as they are packed, so that no more than
             one is held twice. Not to be used afterwards.
@@ -144,14 +130,14 @@ class NativeDecoder:
         self._library = load_library(DECODER)
         self._library.radixlm_decoder_new.restype = ctypes.c_void_p
         self._library.radixlm_panel.restype = ctypes.c_int64
-        self._panel = int(self._library.radixlm_panel())
+        self._pack = pack = Packer(int(self._library.radixlm_panel()))
         self.spec = spec = decoder.spec
-        self._kept: list[Any] = [pool]  # everything that the structs point into
+        pack.keep(pool)
         layers = (_Layer * len(spec.layers))()
         for index in range(len(spec.layers)):
             layers[index] = self._layer(decoder.layers.pop(0), pool.keys[index], pool.values[index])
-        self._kept.append(layers)
-        separate = None if decoder.embedding is None else self._exact(decoder.embedding)
+        pack.keep(layers)
+        separate = None if decoder.embedding is None else exact(decoder.embedding)
         attention, mlp = spec.layers[0].attention, spec.layers[0].mlp
         assert isinstance(mlp, MLP), "is_supported said so"
         model = _Model(
@@ -166,14 +152,14 @@ class NativeDecoder:
             eps=spec.norm.eps,
             scale=attention.rule.scale,
             magnitude=decoder.ropes[0].magnitude,
-            frequencies=self._floats(decoder.frequencies[0]),
-            norm=self._floats(decoder.norm.weight),
-            embedding=None if separate is None else self._address(separate),
+            frequencies=pack.floats(decoder.frequencies[0]),
+            norm=pack.floats(decoder.norm.weight),
+            embedding=None if separate is None else pack.address(separate),
             embedding_is_bf16=separate is not None and separate.dtype == torch.bfloat16,
-            head=self._matrix([decoder.head.room], decoder.head.bias),
+            head=pack.linear(decoder.head),
             layer=ctypes.addressof(layers),
         )
-        self._kept.append(model)
+        pack.keep(model)
         threads = ctypes.c_int64(torch.get_num_threads())
         new = self._library.radixlm_decoder_new
         handle = ctypes.c_void_p(new(ctypes.byref(model), threads))
@@ -233,70 +219,24 @@ class NativeDecoder:
         self._library.radixlm_decoder_run(self._handle, ctypes.byref(work))
 
     def _layer(self, layer: Layer, keys: Tensor, values: Tensor) -> _Layer:
-        attention, mlp = layer.attention, layer.mlp
+        attention, mlp, pack = layer.attention, layer.mlp, self._pack
         assert isinstance(attention, SelfAttention), "is_supported said so"
         assert isinstance(mlp, Dense), "is_supported said so"
         assert layer.attention_norm is not None, "is_supported said so"
         assert layer.mlp_norm is not None, "is_supported said so"
         norms: list[int | None] = [None, None]
         if attention.qk_norms is not None:
-            norms = [self._floats(norm.weight) for norm in attention.qk_norms]
-        bias = mlp.gate_up.bias
+            norms = [pack.floats(norm.weight) for norm in attention.qk_norms]
         return _Layer(
-            attention_norm=self._floats(layer.attention_norm.weight),
-            qkv=self._linear(attention.qkv),
+            attention_norm=pack.floats(layer.attention_norm.weight),
+            qkv=pack.linear(attention.qkv),
             q_norm=norms[0],
             k_norm=norms[1],
             window=attention.spec.rule.window or 0,
-            out=self._linear(attention.out),
-            mlp_norm=self._floats(layer.mlp_norm.weight),
-            gate_up=self._matrix(
-                mlp.gate_up.room.chunk(2),
-                None if bias is None else self._take_turns(bias.chunk(2)),
-            ),
-            down=self._linear(mlp.down),
+            out=pack.linear(attention.out),
+            mlp_norm=pack.floats(layer.mlp_norm.weight),
+            gate_up=pack.halves(mlp.gate_up),
+            down=pack.linear(mlp.down),
             keys=keys.data_ptr(),
             values=values.data_ptr(),
         )
-
-    def _linear(self, linear: Linear) -> _Matrix:
-        return self._matrix([linear.room], linear.bias)
-
-    def _matrix(self, weights: Sequence[Tensor], bias: Tensor | None) -> _Matrix:
-        """Pack [out, in] weights into panels; those of several matrices take turns."""
-        packed = self._exact(self._take_turns(weights))
-        num_panels, inputs = len(packed) // self._panel, packed.shape[1]
-        is_bf16 = packed.dtype == torch.bfloat16
-        # Within a panel: f32 [in, panel]; bf16 [in / 2, panel, 2].
-        pair = 2 if is_bf16 else 1
-        panels = packed.view(num_panels, self._panel, inputs // pair, pair)
-        if bias is not None:
-            bias = self._padded(bias.float())
-        return _Matrix(
-            panels=self._address(panels.permute(0, 2, 1, 3).contiguous()),
-            bias=None if bias is None else self._floats(bias),
-            num_panels=num_panels,
-            inputs=inputs,
-            is_bf16=is_bf16,
-        )
-
-    def _take_turns(self, parts: Iterable[Tensor]) -> Tensor:
-        """Interleave rows by whole panels, filled up with zeros to an even number of panels."""
-        padded = [self._padded(part) for part in parts]
-        panels = [part.view(-1, self._panel, *part.shape[1:]) for part in padded]
-        return self._padded(torch.stack(panels, 1).flatten(0, 2))
-
-    def _padded(self, rows: Tensor) -> Tensor:
-        missing = -len(rows) % (2 * self._panel)
-        return torch.cat((rows, rows.new_zeros(missing, *rows.shape[1:])))
-
-    def _exact(self, weight: Tensor) -> Tensor:
-        half = weight.bfloat16()
-        return half if torch.equal(half.to(weight.dtype), weight) else weight
-
-    def _floats(self, values: Tensor) -> int:
-        return self._address(values.float().contiguous())
-
-    def _address(self, values: Tensor) -> int:
-        self._kept.append(values)
-        return values.data_ptr()

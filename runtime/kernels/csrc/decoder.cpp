@@ -2,8 +2,8 @@
 // norms of queries and keys, gated SiLU MLP) on a CPU.
 //
 // One call runs all layers. At a single token a layer's matrices take some 20 µs, less than the
-// dispatch of the dozen tensor operations that it consists of. Arithmetic is f32; weights are f32
-// or bf16, the KV pool likewise. `models/decoder.py` is the reference, `models/native.py` the
+// dispatch of the dozen tensor operations that it consists of. Arithmetic is f32; weights are f32,
+// bf16, int8 or int4, the KV pool f32 or bf16. `models/decoder.py` is the reference, `models/native.py` the
 // caller, and the structs here are repeated there.
 
 #include <algorithm>
@@ -107,10 +107,21 @@ void embed_packed<bf16>(const Matrix& head, int64_t token, float* to) {
     to[k] = widen(panel[(k / 2 * PANEL + token % PANEL) * 2 + k % 2]);
 }
 
+template <>
+void embed_packed<Bytes>(const Matrix& head, int64_t token, float* to) {
+  const Bytes* panel = static_cast<const Bytes*>(head.panels) + token / PANEL * head.in / 4 * PANEL;
+  for (int64_t k = 0; k < head.in; ++k) {
+    const auto value = static_cast<int8_t>(panel[k / 4 * PANEL + token % PANEL].bits >> k % 4 * 8);
+    to[k] = value * (head.scales[token] * 0x1p24f);
+  }
+}
+
 void embed(const Model& m, int64_t token, float* to) {
-  if (!m.embedding)
-    return m.head.is_bf16 ? embed_packed<bf16>(m.head, token, to)
-                          : embed_packed<float>(m.head, token, to);
+  if (!m.embedding) switch (m.head.kind) {
+      case F32: return embed_packed<float>(m.head, token, to);
+      case BF16: return embed_packed<bf16>(m.head, token, to);
+      default: return embed_packed<Bytes>(m.head, token, to);  // int4 is never a head's
+    }
   if (m.embedding_is_bf16) {
     const bf16* from = static_cast<const bf16*>(m.embedding) + token * m.hidden;
     for (int64_t k = 0; k < m.hidden; ++k) to[k] = widen(from[k]);

@@ -20,8 +20,10 @@ from radixlm.runtime.kernels import build
 from radixlm.runtime.models.decoder import Decoder
 from radixlm.runtime.models.llama import windowed
 from radixlm.runtime.models.native import NativeDecoder, is_supported
+from radixlm.runtime.models.registry import find_family
 from radixlm.runtime.models.rope import Rope
 from radixlm.runtime.models.spec import MLP, AttentionSpec, DecoderSpec, LayerSpec, Norm
+from radixlm.runtime.quant import find_scheme
 
 CPU = torch.device("cpu")
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
@@ -34,6 +36,7 @@ def make_spec(
     tied: bool = False,
     bias: bool = False,
     qk_norm: bool = False,
+    intermediate: int = 80,
     windows: tuple[int | None, int | None] = (None, None),
     rope: Rope = Rope(),  # noqa: B008
 ) -> DecoderSpec:
@@ -49,7 +52,7 @@ def make_spec(
             out_bias=bias,
             qk_norm=norm if qk_norm else None,
         ),
-        mlp=MLP(intermediate=80, bias=bias),
+        mlp=MLP(intermediate=intermediate, bias=bias),
         norm=norm,
     )
     return DecoderSpec(
@@ -62,11 +65,11 @@ def make_spec(
     )
 
 
-def filled(spec: DecoderSpec, dtype: torch.dtype) -> Decoder:
-    decoder = Decoder(spec, dtype, CPU)
+def filled(spec: DecoderSpec, dtype: torch.dtype, quantization: str | None) -> Decoder:
+    decoder = Decoder(spec, dtype, CPU, find_scheme(quantization) if quantization else None)
     generator = torch.Generator().manual_seed(1)
-    with torch.inference_mode():
-        for name, part in decoder.parameters().items():
+    for name, target in find_family(["LlamaForCausalLM"]).targets(decoder).items():
+        with torch.inference_mode(), target.filling() as part:
             part.normal_(1.0 if "norm" in name else 0.0, 0.3, generator=generator)
     return decoder
 
@@ -74,11 +77,16 @@ def filled(spec: DecoderSpec, dtype: torch.dtype) -> Decoder:
 class Pair:
     """The same weights twice, each with a pool of its own."""
 
-    def __init__(self, spec: DecoderSpec, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        spec: DecoderSpec,
+        dtype: torch.dtype = torch.float32,
+        quantization: str | None = None,
+    ) -> None:
         self.pool = make_pool(spec, 600, dtype, CPU)
-        self._reference = filled(spec, dtype)
+        self._reference = filled(spec, dtype, quantization)
         self._attention = make_attention("plain", make_pool(spec, 600, dtype, CPU), spec.rules)
-        self._native = NativeDecoder(filled(spec, dtype), self.pool)
+        self._native = NativeDecoder(filled(spec, dtype, quantization), self.pool)
 
     @torch.inference_mode()
     def native(self, *rows: Row) -> Tensor:
@@ -145,6 +153,21 @@ def test_logits_are_those_of_the_decoder_in_torch(spec: DecoderSpec) -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("quantization", ["int8", "int4", "int4-32"])
+@pytest.mark.parametrize(
+    "spec",
+    [make_spec(bias=True), make_spec(tied=True), make_spec(head_dim=96, intermediate=128)],
+    ids=["bias", "tied", "wide"],
+)
+def test_rounded_weights_give_the_logits_that_they_give_in_torch(
+    spec: DecoderSpec, quantization: str
+) -> None:
+    pair = Pair(spec, quantization=quantization)
+    for rows in passes():
+        torch.testing.assert_close(pair.native(*rows), pair.plain(*rows), rtol=1e-4, atol=2e-4)
+
+
+@needs_compiler
 def test_branches_of_one_pass_are_bit_for_bit_what_each_is_alone() -> None:
     pair = Pair(make_spec())
     draw = np.random.default_rng(3).integers
@@ -181,11 +204,14 @@ def test_a_bfloat16_model_is_as_near_to_torch_as_bfloat16_is() -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("windows", [(None, None), (13, None)])
+@pytest.mark.parametrize(
+    ("windows", "quantization"),
+    [((None, None), None), ((13, None), None), ((None, None), "int8"), ((None, None), "int4-32")],
+)
 def test_a_row_has_the_same_bits_alone_and_in_any_batch(
-    windows: tuple[int | None, int | None],
+    windows: tuple[int | None, int | None], quantization: str | None
 ) -> None:
-    pair = Pair(make_spec(windows=windows))
+    pair = Pair(make_spec(windows=windows), quantization=quantization)
     prompts = [list(range(3, 3 + n)) for n in (40, 1, 17, 5, 64, 9, 2)]
     rows = [row(tokens, base=80 * i) for i, tokens in enumerate(prompts)]
     together = pair.native(*rows)
@@ -194,11 +220,14 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(
 
 
 @needs_compiler
-@pytest.mark.parametrize("windows", [(None, None), (13, None)])
+@pytest.mark.parametrize(
+    ("windows", "quantization"),
+    [((None, None), None), ((13, None), None), ((None, None), "int8"), ((None, None), "int4-32")],
+)
 def test_a_prompt_has_the_same_bits_however_it_is_cut(
-    windows: tuple[int | None, int | None],
+    windows: tuple[int | None, int | None], quantization: str | None
 ) -> None:
-    pair = Pair(make_spec(windows=windows))
+    pair = Pair(make_spec(windows=windows), quantization=quantization)
     tokens = [(7 * i) % 101 for i in range(150)]
     whole = pair.native(row(tokens))
     at = 0

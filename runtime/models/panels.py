@@ -1,0 +1,130 @@
+"""Packing weights in the order in which the CPU kernels read them, see `kernels/csrc/matrix.h`."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..quant import Int4, Int8, Plain, Weight
+from .layers import Linear
+
+F32, BF16, INT8, INT4 = range(4)
+
+
+class Matrix(ctypes.Structure):
+    """A packed weight with its bias, as the kernels take it."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("panels", "bias", "scales", "lowest")),
+        *((name, ctypes.c_int64) for name in ("num_panels", "inputs", "kind", "group")),
+    )
+
+
+class Packer:
+    """Packs weights, and keeps what the structs point into.
+
+    Plain weights of f32 that bfloat16 holds exactly are packed as bfloat16: the numbers are the
+    same, and half the memory is read.
+
+    Args:
+        panel: outputs of a panel.
+    """
+
+    def __init__(self, panel: int) -> None:
+        self._panel = panel
+        self._kept: list[Any] = []
+
+    def linear(self, linear: Linear) -> Matrix:
+        """Pack one projection."""
+        return self._matrix([linear.weight], linear.bias)
+
+    def halves(self, linear: Linear) -> Matrix:
+        """Pack a projection whose two halves' panels take turns."""
+        bias = linear.bias
+        turns = None if bias is None else self._take_turns(bias.chunk(2))
+        return self._matrix(_halved(linear.weight), turns)
+
+    def floats(self, values: Tensor) -> int:
+        """Return the address of values as f32."""
+        return self.address(values.float().contiguous())
+
+    def address(self, values: Tensor) -> int:
+        """Return the address of a tensor, which is kept."""
+        self.keep(values)
+        return values.data_ptr()
+
+    def keep(self, what: object) -> None:
+        """Keep something that is pointed to."""
+        self._kept.append(what)
+
+    @property
+    def nbytes(self) -> int:
+        """What is kept, tensors alone."""
+        return sum(kept.nbytes for kept in self._kept if isinstance(kept, Tensor))
+
+    def _matrix(self, weights: Sequence[Weight], bias: Tensor | None) -> Matrix:
+        """Pack weights of one form, whose panels take turns."""
+        form = weights[0]
+        sides = [self._take_turns(side) for side in zip(*map(_tensors, weights), strict=True)]
+        if bias is not None:
+            bias = self._padded(bias.float())
+        matrix = Matrix(
+            bias=None if bias is None else self.floats(bias),
+            num_panels=len(sides[0]) // self._panel,
+            inputs=sides[0].shape[1],
+        )
+        if isinstance(form, Plain):
+            values = exact(sides[0])
+            matrix.kind = BF16 if values.dtype == torch.bfloat16 else F32
+            matrix.panels = self._panels(values, 2 if matrix.kind == BF16 else 1)
+        elif isinstance(form, Int8):
+            matrix.kind, matrix.group = INT8, matrix.inputs
+            matrix.panels = self._panels(sides[0], 4)
+            matrix.scales = self.floats(sides[1].float() * 2.0**-24)  # as the kernel takes bytes
+        else:
+            assert isinstance(form, Int4), "every form has its panels"
+            matrix.kind, matrix.group = INT4, form.group
+            matrix.inputs *= 2
+            matrix.panels = self._panels(sides[0], 4)
+            matrix.scales, matrix.lowest = (self._panels(side.float()) for side in sides[1:])
+        return matrix
+
+    def _panels(self, rows: Tensor, together: int = 1) -> int:
+        """Return the address of [panels, columns / together, panel, together]."""
+        columns = rows.shape[1]
+        panels = rows.view(-1, self._panel, columns // together, together)
+        return self.address(panels.permute(0, 2, 1, 3).contiguous())
+
+    def _take_turns(self, parts: Iterable[Tensor]) -> Tensor:
+        """Interleave rows by whole panels, filled up with zeros to an even number of panels."""
+        padded = [self._padded(part) for part in parts]
+        panels = [part.view(-1, self._panel, *part.shape[1:]) for part in padded]
+        return self._padded(torch.stack(panels, 1).flatten(0, 2))
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        missing = -len(rows) % (2 * self._panel)
+        return torch.cat((rows, rows.new_zeros(missing, *rows.shape[1:])))
+
+
+def exact(weight: Tensor) -> Tensor:
+    """Return numbers as bfloat16 if that holds them all."""
+    half = weight.bfloat16()
+    return half if torch.equal(half.to(weight.dtype), weight) else weight
+
+
+def _tensors(weight: Weight) -> tuple[Tensor, ...]:
+    """Return what a weight consists of, each with a row for every output."""
+    assert isinstance(weight, Plain | Int8 | Int4), "every form has its panels"
+    return tuple(getattr(weight, part.name) for part in fields(weight))
+
+
+def _halved(weight: Weight) -> list[Weight]:
+    """Return the two halves of a weight's outputs."""
+    halves = zip(*(part.chunk(2) for part in _tensors(weight)), strict=True)
+    kind: type[Any] = type(weight)
+    return [kind(*half) for half in halves]
