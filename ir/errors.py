@@ -92,3 +92,12 @@ class FuelError(ProgramError):
 
 class ProgramEndedError(ProgramError):
     """`s += ...` after the program has ended or was cancelled, or on a fork that was joined."""
+
+
+def sees_nothing(model: str) -> UnsupportedError:
+    """The error for an image that a model of text alone is shown."""
+    return UnsupportedError(
+        f"the model {model!r} sees no images",
+        hint="Run the program on a model with vision: a LLaVA checkpoint here, or a service's "
+        "(OpenAI, Anthropic, LiteLLM).",
+    )

@@ -25,17 +25,8 @@ __all__ = [
     "RoleError",
     "UnboundVariableError",
     "UnsupportedError",
-    "sees_nothing",
 ]
 
 
 class CompileError(ProgramError):
     """A function cannot be compiled, so it runs eagerly; says which line and what would work."""
-
-
-def sees_nothing(model: str) -> UnsupportedError:
-    """The error for an image that a model of our own runtime is shown."""
-    return UnsupportedError(
-        f"the model {model!r} sees no images: the runtime has no vision models yet",
-        hint="Run the program on a service whose model sees them (OpenAI, Anthropic, LiteLLM).",
-    )

@@ -1,8 +1,8 @@
 """Programs on a RadixLM server, one request per `gen`.
 
-A sequence here is what the client must send to name it: literal texts and the ids that the server
-generated, in order (`segments` of `POST /generate`). So the server's ids come back as they were,
-and every turn finds its prefix in the radix cache.
+A sequence here is what the client must send to name it: literal texts, images and the ids that the
+server generated, in order (`segments` of `POST /generate`). So the server's ids come back as they
+were, and every turn finds its prefix in the radix cache.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ import msgspec
 
 from ...ir import loop
 from ...ir.choices import Scores
-from ...ir.errors import BackendError
+from ...ir.errors import BackendError, sees_nothing
 from ...ir.machine import Emit, Generation, SequenceId
 from ...ir.nodes import Gen
 from ...ir.roles import RoleFormat
 from ..chat_template import get_chat_template
-from ..errors import sees_nothing
 
 if TYPE_CHECKING:
     import aiohttp
 
-Segments = list[str | list[int]]
+Segments = list[str | list[int] | dict[str, str]]
 
 CONNECT_TIMEOUT_S = 10.0
 HOLD_TTL_S = 3600.0  # of a pin whose owner may go without a word
@@ -151,9 +150,16 @@ class RuntimeEndpoint:
         """See `Sighted`.
 
         Raises:
-            UnsupportedError: always; the server has no models that see images.
+            UnsupportedError: the server's model sees no images.
         """
-        raise sees_nothing(str(self.model_info["model_path"]))
+        if not self.model_info.get("has_image_understanding"):
+            raise sees_nothing(str(self.model_info["model_path"]))
+        before, behind = self.model_info["image_marks"]
+        if before:
+            await self.extend(sequence, before)
+        self._sequences[sequence].append({"image": url})
+        if behind:
+            await self.extend(sequence, behind)
 
     async def generate(self, sequence: SequenceId, gen: Gen, emit: Emit | None) -> Generation:
         """See `Backend`."""

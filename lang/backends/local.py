@@ -9,27 +9,10 @@ from typing import Any
 import msgspec
 
 from ...ir import loop
-from ...ir.machine import Backend, SequenceId
+from ...ir.machine import Backend
 from ...runtime.desk.sequences import DeskBackend, backend_error
 from ...runtime.errors import EngineError
 from ...runtime.offline import Engine
-from ..errors import sees_nothing
-
-
-class Sequences(DeskBackend):
-    """An engine's sequences; an image is refused with the model's name."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine.desk)
-        self._model = engine.config.model_name
-
-    async def attach(self, sequence: SequenceId, url: str) -> None:
-        """See `Sighted`.
-
-        Raises:
-            UnsupportedError: always; the runtime has no models that see images.
-        """
-        raise sees_nothing(self._model)
 
 
 class LocalBackend:
@@ -70,7 +53,7 @@ class LocalBackend:
         """See `ProgramBackend`."""
         engine = self.engine
         if self._backend is None:
-            self._backend = Sequences(engine)
+            self._backend = DeskBackend(engine.desk)
         return self._backend
 
     def flush_cache(self) -> bool:

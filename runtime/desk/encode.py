@@ -84,10 +84,12 @@ async def embed(desk: Desk, request: EncodeRequest) -> tuple[list[Embedding], bo
     if len(prompts) > MAX_INPUTS:
         raise InvalidRequestError(f"{len(prompts)} inputs; at most {MAX_INPUTS} are allowed")
     sampling = SamplingParams(max_new_tokens=0)
-    for tokens in prompts:
+    for tokens, _ in prompts:
         desk.verify(tokens, sampling, None)
     names = names_of(request.rid, len(prompts), is_batch)
-    work = [_one(desk, request, tokens, name) for tokens, name in zip(prompts, names, strict=True)]
+    work = [
+        _one(desk, request, tokens, name) for (tokens, _), name in zip(prompts, names, strict=True)
+    ]
     return await gather(work), is_batch
 
 

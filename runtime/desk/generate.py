@@ -15,9 +15,9 @@ from ..images import Image
 from ..messages import LogprobRequest
 from ..request import SamplingParams, sampling_params
 from .desk import Desk
-from .pictures import place
 from .prompts import gather, names_of, prompts_of
 from .streams import Stream, meta_info
+from .tokens import Shown, shown
 
 Result = dict[str, Any]
 
@@ -40,13 +40,13 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The body of `POST /generate`, and the arguments of `Engine.generate`.
 
     Exactly one of `text`, `input_ids` and `segments` is the prompt. `segments` is one prompt in
-    pieces: strings are tokenised each on its own, lists are token ids as they are; so a client can
-    send back generated ids and never has them re-encoded.
+    pieces: strings are tokenised each on its own, lists are token ids as they are, `{"image": url}`
+    is an image; so a client can send back generated ids and never has them re-encoded.
     """
 
     text: str | list[str] | None = None
     input_ids: list[int | list[int]] | None = None
-    segments: list[str | list[int]] | None = None
+    segments: list[str | list[int] | Shown] | None = None
     image_data: Any = None  # URLs or base64: one, a list of a prompt's, or one of these a prompt
     sampling_params: dict[str, Any] | list[dict[str, Any]] | None = None
     rid: str | list[str] | None = None
@@ -113,8 +113,8 @@ class Order:
         return result
 
 
-async def see(desk: Desk, request: GenerateRequest) -> list[list[Image]] | None:
-    """Prepare the images of a request; None where it has none.
+async def see(desk: Desk, request: GenerateRequest) -> list[list[Image]]:
+    """Prepare the images of a request; nothing where it has none.
 
     Returns:
         Of each prompt, in the order of their placeholders.
@@ -123,8 +123,12 @@ async def see(desk: Desk, request: GenerateRequest) -> list[list[Image]] | None:
         InvalidRequestError: the model sees none, or one cannot be used.
     """
     given = request.image_data
+    if request.segments is not None:
+        if given:
+            raise InvalidRequestError('images stand among the segments, as {"image": url}')
+        return [await desk.pictures.load_all(shown(request.segments))]
     if not given:
-        return None
+        return []
     if not isinstance(given, list):
         given = [given]
     if not (isinstance(request.text, list) or _is_batch(request.input_ids)):
@@ -139,9 +143,7 @@ async def see(desk: Desk, request: GenerateRequest) -> list[list[Image]] | None:
     return [await desk.pictures.load_all(urls) for urls in each]
 
 
-def take_order(
-    desk: Desk, request: GenerateRequest, seen: Sequence[Sequence[Image]] | None = None
-) -> Order:
+def take_order(desk: Desk, request: GenerateRequest, seen: Sequence[Sequence[Image]] = ()) -> Order:
     """Tokenise and check a whole request before any of it runs.
 
     Args:
@@ -155,17 +157,15 @@ def take_order(
     if request.timeout_s is not None and not 0 < request.timeout_s < float("inf"):
         raise InvalidRequestError(f"timeout_s is {request.timeout_s!r}; it must be more than 0")
     prompts, is_batch = prompts_of(
-        desk, text=request.text, input_ids=request.input_ids, segments=request.segments
+        desk,
+        text=request.text,
+        input_ids=request.input_ids,
+        segments=request.segments,
+        seen=seen,
     )
     items: list[Item] = []
     names = names_of(request.rid, len(prompts), is_batch)
-    if seen is not None and len(seen) != len(prompts):
-        raise InvalidRequestError(f"image_data has {len(seen)} entries for {len(prompts)} prompts")
-    sight = desk.model.sight
-    for index, tokens in enumerate(prompts):
-        images: list[Image] = []
-        if sight is not None:
-            tokens, images = place(tokens, [] if seen is None else seen[index], sight)
+    for index, (tokens, images) in enumerate(prompts):
         fields = _pick(request.sampling_params, index, len(prompts), "sampling_params")
         sampling = sampling_params(fields)
         logprobs = _logprobs(request, index, len(prompts), is_batch)

@@ -8,9 +8,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ..errors import InvalidRequestError
+from ..images import Image
 from .desk import Desk
+from .pictures import place
+from .tokens import Segments, Tokens
 
 T = TypeVar("T")
+Prompt = tuple[list[int], list[Image]]
 
 
 def prompts_of(
@@ -18,9 +22,17 @@ def prompts_of(
     *,
     text: str | list[str] | None = None,
     input_ids: list[int | list[int]] | None = None,
-    segments: list[str | list[int]] | None = None,
-) -> tuple[list[list[int]], bool]:
-    """Return the prompts as ids, and whether they came as a batch.
+    segments: Segments | None = None,
+    seen: Sequence[Sequence[Image]] = (),
+) -> tuple[list[Prompt], bool]:
+    """Return the prompts as ids with their images, and whether they came as a batch.
+
+    Args:
+        desk: of the model.
+        text: one or many, or
+        input_ids: the same as ids, or
+        segments: one in pieces.
+        seen: of each prompt its images; none: of no prompt.
 
     Raises:
         InvalidRequestError: not exactly one form is given, or it holds something else.
@@ -32,7 +44,10 @@ def prompts_of(
             f"give exactly one of text, input_ids and segments, not {given or 'none'}"
         )
     if segments is not None:
-        return [encode_segments(desk, segments)], False
+        images = seen[0] if seen else ()
+        tokens = Tokens.joined(segments, images, desk.pictures, desk.tokenizer)
+        tokens.settle(desk.tokenizer)
+        return [(tokens.ids, tokens.images)], False
     if text is not None:
         texts = [text] if isinstance(text, str) else text
         prompts = [desk.tokenizer.encode(each) for each in texts]
@@ -46,18 +61,14 @@ def prompts_of(
         prompts = ids if is_batch else [ids]
     if not prompts:
         raise InvalidRequestError("the batch of prompts is empty")
-    return prompts, is_batch
-
-
-def encode_segments(desk: Desk, segments: Sequence[str | list[int]]) -> list[int]:
-    """Join pieces of a prompt: each string is tokenised on its own, ids stay as they are."""
-    tokens: list[int] = []
-    for piece in segments:
-        if isinstance(piece, str):
-            tokens += desk.tokenizer.encode_literal(piece, opens=not tokens)
-        else:
-            tokens += piece
-    return tokens
+    if seen and len(seen) != len(prompts):
+        raise InvalidRequestError(f"image_data has {len(seen)} entries for {len(prompts)} prompts")
+    sight = desk.model.sight
+    if sight is None:
+        return [(tokens, []) for tokens in prompts], is_batch
+    each = seen or [()] * len(prompts)
+    placed = [place(tokens, images, sight) for tokens, images in zip(prompts, each, strict=True)]
+    return placed, is_batch
 
 
 def names_of(rid: str | list[str] | None, count: int, is_batch: bool) -> list[str]:

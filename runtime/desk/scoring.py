@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from ...ir.choices import Scored, Scores
 from ..errors import EngineError, InvalidRequestError
+from ..images import Image
 from ..request import SamplingParams
 from .desk import Desk
 from .streams import Stream
+from .tokens import Tokens
 
 MAX_CHOICES = 4096
 MAX_TREE_TOKENS = 8192  # that one request holds in the pool; more options are scored in groups
 NOTHING = SamplingParams(max_new_tokens=0)
 
-Tokens = list[int]
+Ids = list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,9 @@ class Cost:
 
 
 async def score_choices(
-    desk: Desk, ids: Tokens, pending: str, choices: Sequence[str], *, unconditional: bool = False
+    desk: Desk, state: Tokens, choices: Sequence[str], *, unconditional: bool = False
 ) -> Scores:
-    """Score each choice as a continuation of `ids` and then `pending`, on equal terms.
+    """Score each choice as a continuation of a sequence and its pending text, on equal terms.
 
     Pending text and choice are tokenised together, so that a token may span the place where they
     meet. The tokens that pending text has in common with all of these are context; everything after
@@ -51,12 +53,13 @@ async def score_choices(
         raise InvalidRequestError(
             f"{len(choices)} choices; between 1 and {MAX_CHOICES} are allowed"
         )
+    ids, pending = state.ids, state.pending
     encode, opens = desk.tokenizer.encode_literal, not ids
     tails = [encode(pending + choice, opens=opens) for choice in choices]
     literal = encode(pending, opens=opens)
     common = min(_common(literal, tail) for tail in tails)
     options = [tail[common:] for tail in tails]
-    found, cost = await score_options(desk, ids + literal[:common], options)
+    found, cost = await score_options(desk, ids + literal[:common], options, state.images)
     alone: list[list[float]] | list[None] = [None] * len(choices)
     if unconditional:
         alone, more = await score_options(desk, [], options)
@@ -74,7 +77,7 @@ async def score_choices(
 
 
 async def score_options(
-    desk: Desk, prefix: Tokens, options: Sequence[Tokens]
+    desk: Desk, prefix: Ids, options: Sequence[Ids], images: Sequence[Image] = ()
 ) -> tuple[list[list[float]], Cost]:
     """Return the log-probability (nats) of each token of each option after `prefix`, and the cost.
 
@@ -88,7 +91,7 @@ async def score_options(
     room = min(MAX_TREE_TOKENS, desk.model.pool_tokens - len(prefix) - 1)
     groups = list(_groups(asked, options, room))
     streams = await asyncio.gather(
-        *(_score(desk, prefix, [options[index] for index in group]) for group in groups)
+        *(_score(desk, prefix, [options[index] for index in group], images) for group in groups)
     )
     cost = Cost()
     for group, stream in zip(groups, streams, strict=True):
@@ -101,14 +104,14 @@ async def score_options(
     return found, cost
 
 
-async def _score(desk: Desk, prefix: Tokens, options: list[Tokens]) -> Stream:
-    with desk.submit(prefix, NOTHING, seed=0, options=options) as stream:
+async def _score(desk: Desk, prefix: Ids, options: list[Ids], images: Sequence[Image]) -> Stream:
+    with desk.submit(prefix, NOTHING, seed=0, options=options, images=images) as stream:
         await desk.finish(stream)
         refuse_aborted(stream)
         return stream
 
 
-def _groups(asked: list[int], options: Sequence[Tokens], room: int) -> Iterator[list[int]]:
+def _groups(asked: list[int], options: Sequence[Ids], room: int) -> Iterator[list[int]]:
     """Cut the options into groups whose trees have at most `room` nodes, if each alone has."""
     group: list[int] = []
     nodes, before = 0, list[int]()

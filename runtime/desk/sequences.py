@@ -11,10 +11,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 
 from ...ir.choices import Scores
-from ...ir.errors import BackendError
+from ...ir.errors import BackendError, sees_nothing
 from ...ir.machine import Emit, Generation, SequenceId
 from ...ir.nodes import Gen
 from ...ir.roles import RoleFormat
@@ -25,15 +24,7 @@ from .desk import Desk
 from .generate import Sent, result_of
 from .scoring import refuse_aborted, score_choices
 from .streams import Stream
-
-
-@dataclass(slots=True)
-class Tokens:
-    """A sequence: ids, then text that will follow them."""
-
-    ids: list[int] = field(default_factory=list[int])
-    pending: str = ""
-    hold: int | None = None  # the desk's key, while the cache keeps the ids
+from .tokens import Tokens
 
 
 class DeskBackend:
@@ -63,10 +54,25 @@ class DeskBackend:
             state.ids.extend(tokens)
             state.pending = ""
 
+    async def attach(self, sequence: SequenceId, url: str) -> None:
+        """See `Sighted`."""
+        pictures, tokenizer = self._desk.pictures, self._desk.tokenizer
+        if pictures.sight is None:
+            raise sees_nothing(self._desk.config.model_name)
+        try:
+            image = await pictures.load(url)
+        except EngineError as error:
+            raise backend_error(error) from error
+        before, behind = pictures.around
+        state = self._sequences[sequence]
+        state.pending += before
+        state.show(image, pictures.sight.image_token_id, tokenizer)
+        state.pending = behind
+
     async def generate(self, sequence: SequenceId, gen: Gen, emit: Emit | None) -> Generation:
         """See `Backend`."""
         state = self._sequences[sequence]
-        settle(self._desk, state)
+        state.settle(self._desk.tokenizer)
         sampling = _sampling(gen)
         logprobs = _logprobs(gen)
         seed = self._desk.seed(sampling)
@@ -76,7 +82,11 @@ class DeskBackend:
                 streams = [
                     stack.enter_context(
                         self._desk.submit(
-                            state.ids, sampling, seed=(seed + i) % (1 << 63), logprobs=logprobs
+                            state.ids,
+                            sampling,
+                            images=state.images,
+                            seed=(seed + i) % (1 << 63),
+                            logprobs=logprobs,
                         )
                     )
                     for i in range(sampling.n)
@@ -107,9 +117,7 @@ class DeskBackend:
         """See `Backend`; `score_choices` says how."""
         state = self._sequences[sequence]
         try:
-            return await score_choices(
-                self._desk, state.ids, state.pending, choices, unconditional=unconditional
-            )
+            return await score_choices(self._desk, state, choices, unconditional=unconditional)
         except EngineError as error:
             raise backend_error(error) from error
 
@@ -118,7 +126,7 @@ class DeskBackend:
         state = self._sequences[sequence]
         if count > 1:
             self._keep_cached(state, state.ids)
-        return [self._keep(Tokens(list(state.ids), state.pending)) for _ in range(count)]
+        return [self._keep(state.copy()) for _ in range(count)]
 
     async def release(self, sequence: SequenceId) -> None:
         """See `Backend`."""
@@ -132,14 +140,14 @@ class DeskBackend:
         tokens = self._lasting(state)
         if tokens and not self._desk.config.cache.disable_radix_cache:
             with suppress(EngineError):  # nothing is lost: the sequence is computed when it is used
-                await self._desk.prefill(tokens)
+                await self._desk.prefill(tokens, state.images)
                 self._keep_cached(state, tokens)
 
     async def pin(self, sequence: SequenceId, name: str, ttl_s: float | None) -> None:
         """See `Caching`."""
         state = self._sequences[sequence]
         try:
-            await self._desk.pin(name, self._lasting(state), ttl_s=ttl_s)
+            await self._desk.pin(name, self._lasting(state), state.images, ttl_s=ttl_s)
         except EngineError as error:
             raise backend_error(error) from error
 
@@ -155,7 +163,7 @@ class DeskBackend:
     def _keep_cached(self, state: Tokens, tokens: Sequence[int]) -> None:
         self._let_go(state)
         if tokens:
-            state.hold = self._desk.hold(tokens)
+            state.hold = self._desk.hold(tokens, state.images)
 
     def _let_go(self, state: Tokens) -> None:
         if state.hold is not None:
@@ -166,13 +174,6 @@ class DeskBackend:
         sequence = SequenceId(next(self._ids))
         self._sequences[sequence] = tokens
         return sequence
-
-
-def settle(desk: Desk, state: Tokens) -> None:
-    """Tokenise the pending text."""
-    if state.pending:
-        state.ids.extend(desk.tokenizer.encode_literal(state.pending, opens=not state.ids))
-        state.pending = ""
 
 
 def backend_error(error: EngineError) -> BackendError:

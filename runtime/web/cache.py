@@ -9,10 +9,12 @@ from aiohttp import web
 
 from ...radix_cache import draw, to_svg
 from ..desk.desk import Desk
-from ..desk.prompts import encode_segments
+from ..desk.prompts import Prompt, prompts_of
+from ..desk.tokens import Shown, shown
 from ..errors import InvalidRequestError
 from ..images import readable
 from .errors import read_json
+from .messages import checked_messages
 from .native import desk_of
 
 routes = web.RouteTableDef()
@@ -35,14 +37,14 @@ class PinRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: str
     text: str | None = None
     input_ids: list[int] | None = None
-    segments: list[str | list[int]] | None = None
+    segments: list[str | list[int] | Shown] | None = None
     messages: list[dict[str, Any]] | None = None
     ttl_s: float | None = None
     priority: int = 0
     extra_key: str = ""
 
-    def tokens(self, desk: Desk) -> list[int]:
-        """Return the prefix as ids."""
+    async def prompt(self, desk: Desk) -> Prompt:
+        """Return the prefix as ids, with its images."""
         given = [
             name
             for name in ("text", "input_ids", "segments", "messages")
@@ -53,10 +55,17 @@ class PinRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 f"a pin needs exactly one of text, input_ids, segments and messages, not {given}"
             )
         if self.messages is not None:
-            return desk.tokenizer.render(self.messages, add_generation_prompt=False)
-        if self.input_ids is not None:
-            return self.input_ids
-        return encode_segments(desk, self.segments or [self.text or ""])
+            urls: list[str] = []
+            messages = checked_messages(self.messages, urls)
+            mark = desk.pictures.mark
+            ids = desk.tokenizer.render(messages, add_generation_prompt=False, image_mark=mark)
+            seen = [await desk.pictures.load_all(urls)]
+            [prompt], _ = prompts_of(desk, input_ids=[*ids], seen=seen)
+            return prompt
+        segments = self.segments or [self.input_ids or self.text or ""]
+        seen = [await desk.pictures.load_all(shown(segments))]
+        [prompt], _ = prompts_of(desk, segments=segments, seen=seen)
+        return prompt
 
 
 @routes.post("/cache/pins")
@@ -67,9 +76,11 @@ async def post_pin(request: web.Request) -> web.Response:
         asked = msgspec.convert(await read_json(request), PinRequest)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"the request is malformed: {error}") from error
+    tokens, images = await asked.prompt(desk)
     pinned = await desk.pin(
         asked.name,
-        asked.tokens(desk),
+        tokens,
+        images,
         namespace=asked.extra_key,
         ttl_s=asked.ttl_s,
         priority=asked.priority,

@@ -12,8 +12,8 @@ from aiohttp import web
 from ..desk.desk import Desk
 from ..desk.generate import GenerateRequest, generate, generate_stream, see, take_order
 from ..desk.info import server_info
-from ..desk.prompts import encode_segments
 from ..desk.scoring import score_choices
+from ..desk.tokens import Shown, Tokens, shown
 from ..errors import InvalidRequestError
 from .errors import native_event, read_json
 from .sse import EventStream
@@ -61,7 +61,7 @@ class SelectRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     The last piece, if it is text, may share a token with the choices.
     """
 
-    segments: list[str | list[int]]
+    segments: list[str | list[int] | Shown]
     choices: list[str]
     unconditional: bool = False
 
@@ -74,13 +74,9 @@ async def post_select(request: web.Request) -> web.Response:
         asked = msgspec.convert(await read_json(request), SelectRequest)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"the request is malformed: {error}") from error
-    segments = list(asked.segments)
-    pending = segments.pop() if segments and isinstance(segments[-1], str) else ""
-    assert isinstance(pending, str)
-    ids = encode_segments(desk, segments)
-    scores = await score_choices(
-        desk, ids, pending, asked.choices, unconditional=asked.unconditional
-    )
+    seen = await desk.pictures.load_all(shown(asked.segments))
+    state = Tokens.joined(asked.segments, seen, desk.pictures, desk.tokenizer)
+    scores = await score_choices(desk, state, asked.choices, unconditional=asked.unconditional)
     return web.json_response(msgspec.to_builtins(scores))
 
 
@@ -103,7 +99,11 @@ async def get_root(request: web.Request) -> web.Response:
 @routes.get("/get_model_info")
 @routes.get("/model_info")
 async def get_model_info(request: web.Request) -> web.Response:
-    """Facts about the model; `role_format` is how the turns of its conversations are written."""
+    """Facts about the model.
+
+    `role_format` is how the turns of its conversations are written; `image_marks`, what stands
+    before and behind an image in them.
+    """
     desk = desk_of(request)
     config = desk.config.model
     return web.json_response(
@@ -114,6 +114,7 @@ async def get_model_info(request: web.Request) -> web.Response:
             "preferred_sampling_params": None,
             "weight_version": "default",
             "has_image_understanding": desk.model.sight is not None,
+            "image_marks": desk.pictures.around,
             "has_audio_understanding": False,
             "model_type": desk.model.model_type,
             "architectures": desk.model.architectures,

@@ -10,9 +10,9 @@ from ..desk.desk import Desk
 from ..desk.generate import GenerateRequest
 from ..errors import InvalidRequestError
 from .answers import Answer, Formats
-from .content import content_parts
+from .messages import checked_messages
 from .openai_fields import CONSTRAINTS, check_fields, finish_reason, promises, sampling_fields
-from .tools import read_tools, with_objects
+from .tools import read_tools
 
 OWN = frozenset(
     {"messages", "top_logprobs", "continue_final_message", "chat_template_kwargs"}
@@ -72,14 +72,12 @@ class Chat:
     def _prompt(self, images: list[str]) -> list[int]:
         """Return the ids of the conversation, and add the URLs of its images to `images`."""
         messages = self._fields.get("messages")
-        if not isinstance(messages, list) or not messages:
-            raise InvalidRequestError("messages must be a list with at least one message")
         variables = self._fields.get("chat_template_kwargs") or {}
         if not isinstance(variables, dict):
             raise InvalidRequestError("chat_template_kwargs must be an object")
         if (effort := self._fields.get("reasoning_effort")) is not None:
             variables = {"reasoning_effort": effort, **variables}
-        checked = [_message(index, message, images) for index, message in enumerate(messages)]
+        checked = checked_messages(messages, images)
         pictures = self._desk.pictures
         if images:
             pictures.required_sight()
@@ -200,27 +198,3 @@ def _chunk(index: int, delta: dict[str, Any], **rest: Any) -> dict[str, Any]:
         "matched_stop": None,
         **rest,
     }
-
-
-def _message(index: int, message: Any, images: list[str]) -> dict[str, Any]:
-    """Check a message, and reduce content in parts to its text, unless it holds images.
-
-    Args:
-        index: of the message.
-        message: as sent.
-        images: to which the URLs of its images are added.
-
-    Raises:
-        InvalidRequestError: what is wrong with which message.
-    """
-    where = f"messages[{index}]"
-    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        raise InvalidRequestError(f"{where} must be an object with a role")
-    content = message.get("content")
-    if isinstance(content, list):
-        content = content_parts(where, content, images)
-    elif content is not None and not isinstance(content, str):
-        raise InvalidRequestError(f"{where}.content must be a string or a list of parts")
-    if content is None and not message.get("tool_calls"):
-        raise InvalidRequestError(f"{where} has neither content nor tool_calls")
-    return {**with_objects(where, message), "content": content or ""}

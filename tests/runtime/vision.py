@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import NotAppKeyWarning
+
+from radixlm.ir import loop
+from radixlm.runtime.config import ServerConfig
+from radixlm.runtime.offline import Engine
+from radixlm.runtime.web.app import make_app
 
 from .conftest import SENTENCES
 
@@ -107,3 +117,22 @@ def picture(seed: int, width: int = 40, height: int = 32) -> Any:
 
     blocks = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     return Image.fromarray(blocks).resize((width, height))
+
+
+@contextmanager
+def serving(engine: Engine) -> Iterator[TestClient[Any, Any]]:
+    """The routes over an engine's desk, on its event loop; use the client there."""
+
+    async def opened() -> TestClient[Any, Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotAppKeyWarning)  # the application's keys are words
+            app = make_app(engine.desk, ServerConfig(), {})
+        client = TestClient(TestServer(app))
+        await client.start_server()
+        return client
+
+    client = loop.wait(opened())
+    try:
+        yield client
+    finally:
+        loop.wait(client.close())

@@ -13,6 +13,7 @@ import pytest
 from radixlm.ir import loop
 from radixlm.ir.choices import Scores
 from radixlm.runtime.desk.scoring import Cost, score_choices, score_options
+from radixlm.runtime.desk.tokens import Tokens
 from radixlm.runtime.errors import InvalidRequestError
 from radixlm.runtime.offline import Engine
 from radixlm.runtime.scheduler.scoring import Options
@@ -201,14 +202,14 @@ def test_options_that_cannot_be_served_are_refused(engine: Engine) -> None:
     with pytest.raises(InvalidRequestError, match="token id 600 is not in the vocabulary"):
         tree(engine, PREFIX, [[5, 6, 7], [600]])
     with pytest.raises(InvalidRequestError, match="0 choices"):
-        loop.wait(score_choices(engine.desk, PREFIX, "", []))
+        loop.wait(score_choices(engine.desk, Tokens(PREFIX), []))
 
 
 def test_choices_share_a_token_with_the_text_before_them(engine: Engine) -> None:
     choices = [" Paris", " Paris.", " London", ""]
 
     async def ask() -> Scores:
-        return await score_choices(engine.desk, PREFIX, "The capital is", choices)
+        return await score_choices(engine.desk, Tokens(PREFIX, "The capital is"), choices)
 
     scores = loop.wait(ask())
     encode = engine.desk.tokenizer.encode

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
-from aiohttp.web import NotAppKeyWarning
 
 from radixlm.ir import loop
-from radixlm.runtime.config import ServerConfig
 from radixlm.runtime.offline import Engine
-from radixlm.runtime.web.app import make_app
 
-from ..vision import IMAGE, picture, write_llava
+from ..vision import IMAGE, picture, serving, write_llava
 
 pytest.importorskip("PIL", reason="Pillow, of the extra `vision`, is not installed")
 GREEDY = {"temperature": 0, "max_new_tokens": 6, "ignore_eos": True}
@@ -41,26 +36,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @contextlib.contextmanager
 def served(engine: Engine) -> Iterator[Post]:
-    """The routes over an engine's desk, on its own event loop."""
+    """What posts to the routes over an engine's desk."""
+    with serving(engine) as client:
 
-    async def opened() -> TestClient[Any, Any]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotAppKeyWarning)  # the application's keys are words
-            app = make_app(engine.desk, ServerConfig(), {})
-        client = TestClient(TestServer(app))
-        await client.start_server()
-        return client
+        async def posted(path: str, body: Any) -> tuple[int, Any]:
+            async with client.post(path, json=body) as answer:
+                return answer.status, await answer.json()
 
-    async def posted(client: TestClient[Any, Any], path: str, body: Any) -> tuple[int, Any]:
-        async with client.post(path, json=body) as answer:
-            return answer.status, await answer.json()
-
-    client = loop.wait(opened())
-    try:
-        yield lambda path, body: loop.wait(posted(client, path, body))
-    finally:
-        closing: Awaitable[None] = client.close()
-        loop.wait(closing)  # type: ignore[arg-type]
+        yield lambda path, body: loop.wait(posted(path, body))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The content of a message in parts: texts and images."""
+"""The messages of a conversation, checked, with the images in them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,40 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InvalidRequestError
+from .tools import with_objects
 
 Parts = list[dict[str, str]]
 
 
-def content_parts(where: str, parts: Sequence[Any], images: list[str]) -> str | Parts:
+def checked_messages(messages: Any, images: list[str]) -> list[dict[str, Any]]:
+    """Check messages, and reduce content in parts to its text, unless it holds images.
+
+    Args:
+        messages: as sent.
+        images: to which the URLs of their images are added, in order.
+
+    Raises:
+        InvalidRequestError: what is wrong with which message.
+    """
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequestError("messages must be a list with at least one message")
+    return [_message(f"messages[{i}]", message, images) for i, message in enumerate(messages)]
+
+
+def _message(where: str, message: Any, images: list[str]) -> dict[str, Any]:
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        raise InvalidRequestError(f"{where} must be an object with a role")
+    content = message.get("content")
+    if isinstance(content, list):
+        content = _content(where, content, images)
+    elif content is not None and not isinstance(content, str):
+        raise InvalidRequestError(f"{where}.content must be a string or a list of parts")
+    if content is None and not message.get("tool_calls"):
+        raise InvalidRequestError(f"{where} has neither content nor tool_calls")
+    return {**with_objects(where, message), "content": content or ""}
+
+
+def _content(where: str, parts: Sequence[Any], images: list[str]) -> str | Parts:
     """Check the parts of a message.
 
     Args:
