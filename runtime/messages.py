@@ -214,7 +214,7 @@ class Delta(Message, frozen=True, kw_only=True):
     input_top_logprobs: list[TopLogprobs | None] | None = None
     input_id_logprobs: list[TopLogprobs | None] | None = None
     option_logprobs: list[list[float]] | None = None  # of each option's tokens, with the end
-    usage: Usage | None = None  # once, with the first delta
+    usage: Usage | None = None  # with the first delta and the last
     contract: Contract | None = None  # once, with the first delta
     embedding: bytes | None = None  # [hidden] f32, little-endian: the pooled states
     finish: Finish | None = None

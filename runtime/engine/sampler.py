@@ -111,23 +111,31 @@ class Sampler:
             [B] i64 as `draw` has it. Cost: one `max` where every row is greedy and nothing was
             edited.
         """
-        edited = _edited(logits, rows)
-        if mask is not None:
-            edited = arithmetic.copy_of(logits) if edited is logits else edited
-            _apply_mask(edited, mask, pairs)
-        return self.draw(edited, Drawing.of(rows))
+        return self.draw(_edited(logits, rows), Drawing.of(rows), mask=mask, pairs=pairs)
 
-    def draw(self, logits: Tensor, drawing: Drawing) -> Tensor:
-        """Choose one token a row from logits that are final.
+    def draw(
+        self,
+        logits: Tensor,
+        drawing: Drawing,
+        *,
+        mask: Tensor | None = None,
+        pairs: NDArray[np.int32] | None = None,
+    ) -> Tensor:
+        """Choose one token a row from logits that are final but for a mask.
 
         Args:
             logits: [B, vocab] f32; not changed.
             drawing: [B].
+            mask: as in `sample`.
+            pairs: as in `sample`.
 
         Returns:
             [B] i64 on the logits' device; `FAILED` where a row holds NaN or inf, or nothing that
             is allowed.
         """
+        if mask is not None:
+            logits = arithmetic.copy_of(logits)
+            _apply_mask(logits, mask, pairs)
         if drawing.greedy.all():
             return _likeliest(logits)
         if self._native is not None and logits.device.type == "cpu":

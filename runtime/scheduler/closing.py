@@ -11,12 +11,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...constrained.closing import Closing
 from ...constrained.grammar import Grammar
 from ..engine.sampler import FAILED
 from .job import Job
+from .mask import Mask
 
 logger = logging.getLogger(__name__)
 
@@ -34,27 +37,37 @@ def begin(job: Job, grammar: Grammar) -> None:
     job.matcher = Closing.of(grammar, job.max_new)
 
 
-def redraw(jobs: Sequence[Job], tokens: list[int], row_of: dict[int, Tensor], draw: Draw) -> None:
+def redraw(
+    jobs: Sequence[Job], tokens: NDArray[np.int64], mask: Mask, draw: Draw
+) -> dict[int, int]:
     """Replace, in place, the tokens behind which a job could not be completed in time.
 
     Args:
         jobs: [batch].
-        tokens: [batch] drawn under the grammars' masks.
-        row_of: for each constrained job's index, its mask: [ceil(vocab / 32)] i32 on the CPU.
+        tokens: [batch] drawn under the mask.
+        mask: of the batch.
         draw: draws a job's token again under another mask.
+
+    Returns:
+        The new tokens by their index.
     """
-    for index, job in enumerate(jobs):
-        token = tokens[index]
+    replaced: dict[int, int] = {}
+    drawn = tokens.tolist()
+    for index, row in mask.pairs.tolist():
+        job, token = jobs[index], drawn[index]
         if (
             isinstance(job.matcher, Closing)
             and token != FAILED
             and token not in job.submit.stop_ids  # it ends the text, and is no part of it
         ):
             try:
-                tokens[index] = _fitting(job.matcher, token, row_of[index], index, draw)
+                fitting = _fitting(job.matcher, token, mask.words[row], index, draw)
             except Exception:  # of the back end's; the neighbours in the batch go on
                 logger.exception("it cannot be told which tokens fit into a budget")
-                tokens[index] = FAILED
+                fitting = FAILED
+            if fitting != token:
+                replaced[index] = tokens[index] = fitting
+    return replaced
 
 
 def _fitting(match: Closing, token: int, row: Tensor, index: int, draw: Draw) -> int:

@@ -20,7 +20,7 @@ from ..engine.runner import Runner
 from .decoding import Decoding
 from .job import Job
 from .rows import logits_from, num_logits, option_logprobs, rows_of
-from .sampling import Record, Sample, forced_logprobs, prompt_logprobs
+from .sampling import ColumnSample, Record, Sample, forced_logprobs, prompt_logprobs
 from .schedule import Plan
 
 
@@ -49,14 +49,19 @@ class Flight:
         self._decoding = plan.decoding
         self._records: list[Record] = []
         self._sample: Sample | None = None
-        decodes = columns.inputs() if plan.decoding else None
+        self._column_sample: ColumnSample | None = None
+        decodes, runs = columns.inputs() if plan.decoding else (None, [])
         rows = [row for piece in plan.slices for row in rows_of(piece)]
-        self._logits = runner.forward(rows, decodes, before)
+        self._logits = runner.forward(runs + rows, decodes, before)
         self._arrived = self._look_at(plan)
 
     def draw(self) -> None:
         """Choose the next token of everybody who is still there and has nothing else to compute."""
-        parts = [self._draw_columns()] if self._decoding and len(self._columns) else []
+        parts: list[Tensor] = []
+        if self._decoding and len(self._columns):
+            logits = self._logits[: self._decoding]
+            self._column_sample = ColumnSample(self._runner, self._columns, logits)
+            parts.append(self._column_sample.tokens)
         arrived = [one for one in self._arrived if one.wants_token]
         for one in self._arrived:
             if one.has_grown:
@@ -77,17 +82,10 @@ class Flight:
         if self.drawn is None:
             return np.empty(0, np.int64)
         tokens = self.drawn.read()
+        if self._column_sample is not None:
+            self._column_sample.settle(tokens[: len(self._column_sample.tokens)])
         if self._sample is not None:
             self._sample.settle(tokens[len(tokens) - len(self._sample.jobs) :])
-        return tokens
-
-    def _draw_columns(self) -> Tensor:
-        rows = self._columns.launched()
-        logits = self._logits[: self._decoding]
-        if len(rows) < self._decoding:  # some have ended since the launch
-            logits = logits[rows.tolist()]
-        tokens = self._runner.sampler.draw(logits, self._columns.drawing())
-        self._columns.sampled()
         return tokens
 
     def _look_at(self, plan: Plan) -> list[_Arrived]:

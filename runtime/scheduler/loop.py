@@ -47,15 +47,15 @@ from .disk import Disk
 from .flight import Flight, jobs_in
 from .forced import Forcing
 from .job import Job
-from .output import aborted, delta_of, finish_of, refused
+from .output import News, aborted, finish_of, refused
 from .pace import Pace
+from .reading import Reader
 from .schedule import Plan, Scheduler
 
 logger = logging.getLogger(__name__)
 
 IDLE_MS = 500  # an idle loop shows that it lives this often
 COMPILING_MS = 2  # how often a waiting loop looks for finished grammars
-NO_TOKEN = "no token can be chosen: the logits are not finite, or every token is forbidden"
 
 
 class Loop:
@@ -81,7 +81,6 @@ class Loop:
         self._config = config
         self._runner = runner
         self._compiler = compiler
-        self._forcing = forcing
         self._end = end
         cache = RadixCache(
             runner.num_slots,
@@ -97,11 +96,10 @@ class Loop:
         self._flight: Flight | None = None  # the pass whose tokens are not read yet
         self._overlaps = runner.is_asynchronous and not config.schedule.disable_overlap_schedule
         self._compiling: list[Job] = []  # jobs whose grammar is not ready
-        self._deltas: list[Delta] = []
-        self._rids: list[RequestId] = []  # of jobs that got one more token and go on
-        self._tokens: list[int] = []  # theirs
-        self._steps = self._generated = self._forced = self._prompt = self._cached = 0
+        self._news = News()
         self._pace = Pace()
+        self._reader = Reader(self.scheduler, self._news, self._pace, forcing)
+        self._steps = 0
         self._reported_at = 0.0
         self._closed = False
 
@@ -124,9 +122,8 @@ class Loop:
     def _report(self) -> None:
         """Send what happened; when nothing did, an empty message now and then as a sign of life."""
         now = time.monotonic()
-        if self._deltas or self._rids or now - self._reported_at >= IDLE_MS / 1000:
-            self._end.send(Progress(deltas=self._deltas, rids=self._rids, tokens=self._tokens))
-            self._deltas, self._rids, self._tokens = [], [], []
+        if self._news or now - self._reported_at >= IDLE_MS / 1000:
+            self._end.send(self._news.progress())
             self._reported_at = now
 
     @property
@@ -134,7 +131,7 @@ class Loop:
         return self._flight is not None or self.scheduler.has_work
 
     def _patience_ms(self) -> int:
-        if self._has_work or self._deltas or self._rids:
+        if self._has_work or self._news:
             return 0
         return COMPILING_MS if self._compiling else IDLE_MS
 
@@ -181,12 +178,12 @@ class Loop:
         if waiting >= self._config.schedule.max_queued_requests:
             wait_s = self._pace.wait_s(waiting)
             full = "The request queue is full."
-            self._deltas.append(aborted(job, full, 503, retry_after_s=wait_s))
+            self._news.deltas.append(aborted(job, full, 503, retry_after_s=wait_s))
             return
         try:
             spec = submit.sampling.grammar()
         except GrammarError as error:
-            self._deltas.append(refused(job, error))
+            self._news.deltas.append(refused(job, error))
             return
         if spec is None:
             self.scheduler.add(job)
@@ -202,33 +199,34 @@ class Loop:
             if not job.grammar.done():
                 still.append(job)
             elif isinstance(error := job.grammar.exception(), GrammarError):
-                self._deltas.append(refused(job, error))
+                self._news.deltas.append(refused(job, error))
             elif error is not None:
-                self._deltas.append(aborted(job, f"compiling the grammar failed: {error}", 500))
+                failed = f"compiling the grammar failed: {error}"
+                self._news.deltas.append(aborted(job, failed, 500))
             elif not (grammar := job.grammar.result()).completion.is_ready(job.max_new):
                 still.append(job)
             else:
                 try:
                     begin(job, grammar)
                 except GrammarError as too_little:
-                    self._deltas.append(refused(job, too_little))
+                    self._news.deltas.append(refused(job, too_little))
                     continue
                 if job.submit.wants_contract or not grammar.contract.is_enforced:
                     job.contract = grammar.contract
-                if self._force(job):
+                if self._reader.force(job):
                     job.due = finish_of(job)
                 self.scheduler.add(job)
         self._compiling = still
 
     def _drop(self, job: Job, message: str | None, status: int) -> None:
-        if job in self._compiling:
-            self._compiling.remove(job)
-            assert job.grammar is not None
-            self._compiler.abandon(job.grammar)
-        else:
-            self.scheduler.end(job)
+        if job not in self._compiling:
+            self._reader.drop(job, message, status)
+            return
+        self._compiling.remove(job)
+        assert job.grammar is not None
+        self._compiler.abandon(job.grammar)
         if message is not None:
-            self._deltas.append(aborted(job, message, status))
+            self._news.deltas.append(aborted(job, message, status))
 
     def _step(self) -> None:
         """Launch a pass, and read the tokens of the one before; see `flight.py` for the order."""
@@ -250,7 +248,7 @@ class Loop:
             self._refuse_stuck()
             return
         self._steps += 1
-        self._pace.measure(self._generated)
+        self._pace.measure(self._reader.generated)
         if self._config.check_invariants:
             self.scheduler.cache.check()
 
@@ -295,7 +293,7 @@ class Loop:
         ended = pooling.pool(self._runner, plan.slices)
         self.scheduler.commit(plan)
         for job in ended:
-            self._tell(job)
+            self._reader.tell(job)
 
     def _move_pages(self) -> None:
         """Copy what was evicted to the host, and what comes back, before slots are written."""
@@ -308,74 +306,9 @@ class Loop:
     def _land(self) -> None:
         """Give the jobs of the pass under way, if there is one, their tokens."""
         flight, self._flight = self._flight, None
-        if flight is None:
-            return
-        with self._failing(flight.jobs):
-            tokens = flight.read()
-            if len(self.scheduler.decoding):
-                self._decode(tokens)
-            for job in self.scheduler.awaiting():
-                self._generate(job, int(tokens[job.unread]))
-            for job in flight.prompts:
-                if job.finish is None:
-                    self._tell(job)
-
-    def _decode(self, tokens: NDArray[np.int64]) -> None:
-        """Give each job in the columns its next token."""
-        columns = self.scheduler.decoding
-        new, ending = columns.read(tokens)
-        told = new >= 0
-        self._generated += int(told.sum())
-        told[ending] = False
-        ended = columns.leave(ending, ended=True) if ending else []
-        if told.all():
-            self._rids, self._tokens = list(columns.rids), new.tolist()
-        else:
-            rest = told if not ending else np.delete(told, ending)
-            self._rids = [rid for rid, tell in zip(columns.rids, rest, strict=True) if tell]
-            self._tokens = new[told].tolist()
-        for row, job in zip(ending, ended, strict=True):
-            if new[row] < 0:
-                self._drop(job, NO_TOKEN, 500)
-            else:
-                self._tell(job)
-
-    def _generate(self, job: Job, token: int) -> None:
-        """Give a job outside the columns its next token."""
-        job.read(token)
-        if token < 0:
-            self._drop(job, NO_TOKEN, 500)
-            return
-        self._generated += 1
-        stopped = token in job.submit.stop_ids
-        if job.matcher is not None and not stopped and not job.matcher.accept(token):
-            self._drop(job, f"token {token} broke the grammar that masked it", 500)
-            return
-        if not stopped:
-            self._force(job)
-        self._tell(job)
-        if job.finish is None:
-            self.scheduler.settle(job)
-
-    def _force(self, job: Job) -> int:
-        """Append what a job's grammar forces; return how many tokens that is."""
-        count = 0 if self._forcing is None else self._forcing.extend(job)
-        self._generated += count
-        self._forced += count
-        return count
-
-    def _tell(self, job: Job) -> None:
-        """Tell the desk of the job's news; release the job if it has its last token."""
-        if job.reported == 0:
-            self._prompt += job.prompt
-            self._cached += job.cached
-        job.due = finish_of(job)
-        if job.told == job.generated:
-            job.finish = job.due
-        if job.finish is not None:
-            self.scheduler.end(job)
-            self._pace.ended()
-        self._deltas.append(delta_of(job))
+        if flight is not None:
+            with self._failing(flight.jobs):
+                self._reader.land(flight)
 
     def _state(self) -> State:
         usage = self.scheduler.cache.usage()
@@ -388,10 +321,10 @@ class Loop:
             running=len(self.scheduler.stepping) + len(self.scheduler.decoding),
             waiting=len(self.scheduler.waiting) + len(self._compiling),
             steps=self._steps,
-            generated_tokens=self._generated,
-            forced_tokens=self._forced,
-            prompt_tokens=self._prompt,
-            cached_tokens=self._cached,
+            generated_tokens=self._reader.generated,
+            forced_tokens=self._reader.forced,
+            prompt_tokens=self._reader.prompt,
+            cached_tokens=self._reader.cached,
             grammars=self._compiler.counts(),
             last_throughput=self._pace.tokens_a_second,
             retry_after_s=self._pace.wait_s(len(self.scheduler.waiting) + len(self._compiling)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,21 @@ from .job import Job
 logger = logging.getLogger(__name__)
 
 
-def fill_mask(jobs: Sequence[Job], vocab_size: int) -> tuple[Tensor, NDArray[np.int32]] | None:
+class Mask(NamedTuple):
+    """The bitmask of a batch."""
+
+    words: Tensor  # [masks, ceil(vocab / 32)] i32 on the host
+    pairs: NDArray[np.int32]  # [constrained, 2] the index of each such job, and its row of `words`
+
+
+def fill_mask(jobs: Sequence[Job], vocab_size: int) -> Mask | None:
     """Fill the bitmask of the constrained jobs among `jobs`.
 
     Jobs that have generated the same tokens under one grammar and budget share a row, which is
     filled once: the samples of one prompt at their beginning, equal prompts under greedy.
 
     Returns:
-        The mask, [masks, ceil(vocab / 32)] i32 on the host, and [constrained, 2] the index in
-        `jobs` of each constrained job beside its row of the mask; None when none is constrained.
+        None when none is constrained.
     """
     filling: list[Job] = []  # of each row of the mask, the job whose matcher fills it
     rows: dict[tuple[int, int, bytes], int] = {}
@@ -45,7 +52,7 @@ def fill_mask(jobs: Sequence[Job], vocab_size: int) -> tuple[Tensor, NDArray[np.
         except Exception:  # a bug of the back end's; the neighbours in the batch go on
             logger.exception("a grammar's mask could not be filled")
             mask[row] = 0  # nothing is allowed, so that the sampler fails this row alone
-    return mask, np.array(pairs, dtype=np.int32)
+    return Mask(mask, np.array(pairs, dtype=np.int32))
 
 
 def _state(job: Job) -> tuple[int, int, bytes]:

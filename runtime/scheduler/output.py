@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from ...constrained.closing import Closing
 from ...constrained.errors import GrammarError
 from ...constrained.grammar import Matcher
-from ..messages import Delta, Fault, Finish, Usage
+from ..messages import Delta, Fault, Finish, Progress, Usage
+from ..request import RequestId
 from .job import Job
+
+
+@dataclass
+class News:
+    """What the desk is to be told with the next message.
+
+    Attributes:
+        deltas: of jobs about which there is more to say than one more token.
+        rids: of jobs in the columns that have got one more token and go on.
+        tokens: theirs.
+    """
+
+    deltas: list[Delta] = field(default_factory=list[Delta])
+    rids: list[RequestId] = field(default_factory=list[RequestId])
+    tokens: list[int] = field(default_factory=list[int])
+
+    def __bool__(self) -> bool:
+        return bool(self.deltas or self.rids)
+
+    def progress(self) -> Progress:
+        """Return all of it as a message; there is none left."""
+        message = Progress(deltas=self.deltas, rids=self.rids, tokens=self.tokens)
+        self.deltas, self.rids, self.tokens = [], [], []
+        return message
 
 
 def finish_of(job: Job) -> Finish | None:
@@ -56,12 +83,7 @@ def delta_of(job: Job) -> Delta:
         input_top_logprobs=job.input_top if first else None,
         input_id_logprobs=job.input_ids if first else None,
         option_logprobs=_option_logprobs(job),
-        usage=Usage(
-            prompt=job.prompt,
-            cached=job.cached,
-            computed=max(min(job.computed, job.prompt) - job.cached, 0),  # 0: ended in the queue
-            retractions=job.retractions,
-        ),
+        usage=_usage(job) if first or job.finish is not None else None,
         contract=job.contract if first else None,
         embedding=None if job.pooled is None else job.pooled.astype("<f4").tobytes(),
         finish=job.finish,
@@ -70,6 +92,15 @@ def delta_of(job: Job) -> Delta:
     job.forced = [index for index in job.forced if index >= told]
     job.logprobs, job.top_logprobs, job.id_logprobs, job.distortions = [], [], [], []
     return delta
+
+
+def _usage(job: Job) -> Usage:
+    return Usage(
+        prompt=job.prompt,
+        cached=job.cached,
+        computed=max(min(job.computed, job.prompt) - job.cached, 0),  # 0: ended in the queue
+        retractions=job.retractions,
+    )
 
 
 def _option_logprobs(job: Job) -> list[list[float]] | None:

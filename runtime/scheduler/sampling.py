@@ -16,10 +16,11 @@ from torch import Tensor
 from ..engine.distortion import distortions
 from ..engine.logits import Logprobs, Scores, copy_of, logprobs
 from ..engine.runner import Runner
-from ..engine.sampler import SampleRow
+from ..engine.sampler import Sampler, SampleRow
 from .closing import redraw
+from .decoding import Decoding
 from .job import Job
-from .mask import fill_mask
+from .mask import Mask, fill_mask
 
 Record: TypeAlias = Callable[[], None]
 
@@ -48,12 +49,9 @@ class Sample:
         self._sampler = runner.sampler
         self._logits = logits if len(rows) == logits.shape[0] else copy_of(logits, rows)
         self._mask = mask = fill_mask(jobs, logits.shape[1])
-        self._rows = [_sample_row(job) for job in jobs]
+        words, pairs = mask or (None, None)
         self.tokens = self._sampler.sample(
-            self._logits,
-            self._rows,
-            mask=None if mask is None else mask[0],
-            pairs=None if mask is None else mask[1],
+            self._logits, [_sample_row(job) for job in jobs], mask=words, pairs=pairs
         )
         self._scores = {
             index: self._score(index, self.tokens[index : index + 1])
@@ -68,34 +66,24 @@ class Sample:
             tokens: [batch] those drawn; changed in place where a budget admits another one only.
                 What a pass launched since has computed for such a job is not counted.
         """
-        drawn = tokens.tolist()
-        held: dict[int, Tensor] = {}  # rows of the mask
+        held: dict[int, int] = {}  # rows of the mask
         if self._mask is not None:
-            self._keep_budgets(tokens, self._mask)
-            mask, pairs = self._mask
-            held = {index: mask[row : row + 1] for index, row in pairs.tolist()}
-        for index, (job, token) in enumerate(zip(self.jobs, drawn, strict=True)):
-            if token != tokens[index]:
+            held = dict(self._mask.pairs.tolist())
+            replaced = keep_budgets(self._sampler, self.jobs, self._logits, self._mask, tokens)
+            for index in replaced:
+                job = self.jobs[index]
                 job.computed = min(job.computed, job.count - 1)
                 if index in self._scores:
                     self._scores[index] = self._score(index, tokens[index : index + 1])
-            if index in self._scores and tokens[index] >= 0:
-                note(job, self._scores[index].read())
+        for index, scores in self._scores.items():
+            if tokens[index] >= 0:
+                job = self.jobs[index]
+                note(job, scores.read())
                 if index in held:
-                    part = slice(index, index + 1)
-                    job.distortions += distortions(self._logits[part], tokens[part], held[index])
-
-    def _keep_budgets(
-        self, tokens: NDArray[np.int64], mask: tuple[Tensor, NDArray[np.int32]]
-    ) -> None:
-        def draw(index: int, row: Tensor) -> int:
-            part = slice(index, index + 1)
-            return int(self._sampler.sample(self._logits[part], self._rows[part], mask=row))
-
-        rows = {job: mask[0][row] for job, row in mask[1].tolist()}
-        replaced = tokens.tolist()
-        redraw(self.jobs, replaced, rows, draw)
-        tokens[:] = replaced
+                    part, row = slice(index, index + 1), held[index]
+                    assert self._mask is not None
+                    words = self._mask.words[row : row + 1]
+                    job.distortions += distortions(self._logits[part], tokens[part], words)
 
     def _score(self, index: int, token: Tensor | NDArray[Any]) -> Scores:
         request = self.jobs[index].submit.logprobs
@@ -103,15 +91,81 @@ class Sample:
         return logprobs(self._logits[index : index + 1], token, request.top, request.token_ids)
 
 
+class ColumnSample:
+    """The next token of each job in the columns that wants one.
+
+    Attributes:
+        tokens: [batch] i64 on the device, as in `Sample`.
+    """
+
+    def __init__(self, runner: Runner, columns: Decoding, logits: Tensor) -> None:
+        """Draw the tokens.
+
+        Args:
+            runner: whose sampler is used.
+            columns: of the scheduler.
+            logits: [launched, vocab] f32 of the pass, of all that were in the columns then.
+        """
+        self._sampler, self._columns = runner.sampler, columns
+        rows, places = columns.launched()
+        self._logits = logits if len(rows) == len(logits) else copy_of(logits, places.tolist())
+        self._jobs: list[Job] = []
+        self._mask: Mask | None = None
+        if columns.constrained():
+            self._jobs = [columns.jobs[row] for row in rows.tolist()]
+            self._mask = fill_mask(self._jobs, logits.shape[1])
+        words, pairs = self._mask or (None, None)
+        self.tokens = self._sampler.draw(
+            self._logits, columns.drawing(rows), mask=words, pairs=pairs
+        )
+        columns.sampled(rows)
+
+    def settle(self, tokens: NDArray[np.int64]) -> None:
+        """Look at the tokens, now that they are read; arguments as those of `Sample.settle`."""
+        if self._mask is None:
+            return
+        for index in keep_budgets(self._sampler, self._jobs, self._logits, self._mask, tokens):
+            job = self._jobs[index]
+            if job.unread >= 0:  # it has left the columns meanwhile
+                job.computed = min(job.computed, job.count - 1)
+            else:
+                self._columns.replaced(job)
+
+
+def keep_budgets(
+    sampler: Sampler, jobs: Sequence[Job], logits: Tensor, mask: Mask, tokens: NDArray[np.int64]
+) -> dict[int, int]:
+    """Replace drawn tokens, in place, where a job's budget admits another one only.
+
+    Args:
+        sampler: that has drawn them.
+        jobs: [batch].
+        logits: [batch, vocab] f32, from which they were drawn.
+        mask: of the batch.
+        tokens: [batch].
+
+    Returns:
+        The new tokens by their index.
+    """
+
+    def draw(index: int, row: Tensor) -> int:
+        part = slice(index, index + 1)
+        return int(sampler.sample(logits[part], [_sample_row(jobs[index])], mask=row))
+
+    return redraw(jobs, tokens, mask, draw)
+
+
 def _sample_row(job: Job) -> SampleRow:
-    params = job.submit.sampling
-    early = job.generated < params.min_new_tokens
+    """What is known of a job when its next token is drawn, or is redrawn before it is read."""
+    params, prompt = job.submit.sampling, job.prompt
+    known = job.count - (job.unread >= 0)
+    early = known - prompt < params.min_new_tokens
     return SampleRow(
         params=params,
         seed=job.submit.seed,
-        position=job.generated,
-        prompt=job.tokens[: job.prompt],
-        generated=job.tokens[job.prompt : job.count],
+        position=known - prompt,
+        prompt=job.tokens[:prompt],
+        generated=job.tokens[prompt:known],
         forbidden=job.submit.stop_ids if early else (),
     )
 

@@ -120,7 +120,7 @@ class Scheduler:
         """Choose the next pass. Every chosen job has slots for its tokens."""
         chunk = self.config.chunked_prefill_size
         budget = chunk if chunk > 0 else 1 << 62
-        self._move_between_columns()
+        self._move_between_columns(budget)
         self._grow_columns()
         for job in list(self.stepping):
             self._grow(job)  # which may retract others, before or after their turn
@@ -128,7 +128,7 @@ class Scheduler:
         slices = [
             Slice(job, 1) for job in self.stepping if job.to_compute == 1 and not job.awaits_reading
         ]
-        budget = max(budget - len(slices) - len(self.decoding), 1)
+        budget = max(budget - len(slices) - int(self.decoding.to_compute().sum()), 1)
         several = [job for job in self.stepping if job.to_compute > 1]
         several.sort(key=lambda job: job.computed < job.prompt)  # forced runs before prompts
         for job in several:
@@ -148,22 +148,33 @@ class Scheduler:
         """Whether the next plan may have to: then all sampled tokens must have been read."""
         running = len(self.stepping) + len(self.decoding)
         missing = sum(max(job.count - len(job.lease or ()), 0) for job in self.stepping)
-        return self.cache.available < 2 * running * self.cache.page_size + missing
+        missing += int(self.decoding.missing().sum())
+        # Twice, since columns take up to half of what is left as slots ahead.
+        return self.cache.available < 2 * (running * self.cache.page_size + missing)
 
     def settle(self, job: Job) -> None:
         """Let a job that has sampled a token go to the columns, if nothing else is asked of it."""
         if is_plain(job) and job not in self._settling:
             self._settling.append(job)
 
-    def _move_between_columns(self) -> None:
-        """Between two passes: who is plain joins, who has the last token on its way leaves."""
+    def _move_between_columns(self, budget: int) -> None:
+        """Between two passes: who is plain joins, who has the last token on its way leaves.
+
+        Forced runs that are too long for a pass of `budget` tokens go on in slices.
+        """
         if full := self.decoding.full():
             self.stepping += self.decoding.leave(full, ended=False)
         for job in self._settling:
-            if job.lease is not None and job.to_compute == 1 and not job.is_full:
+            waits = job.to_compute == 1 or (job.matcher is not None and job.to_compute > 1)
+            if job.lease is not None and waits and not job.is_full:
                 self.stepping.remove(job)
                 self.decoding.join(job)
         self._settling.clear()
+        to_compute = self.decoding.to_compute()
+        if (runs := np.flatnonzero(to_compute > 1).tolist()) and (
+            len(self.stepping) + to_compute.sum() >= budget
+        ):
+            self.stepping += self.decoding.leave(runs, ended=False)
 
     def _admissions(self, budget: int) -> list[Slice]:
         """Admit waiting jobs while there is room, and return their parts of the pass."""
@@ -188,6 +199,8 @@ class Scheduler:
 
     def commit(self, plan: Plan) -> None:
         """Record that a pass was computed; prompts become visible to others chunk by chunk."""
+        if plan.decoding:
+            self.decoding.commit()
         for piece in plan.slices:
             job = piece.job
             was_prefill = job.to_compute > 1 or job.generated == 0
@@ -257,15 +270,16 @@ class Scheduler:
         return max(wanted - columns.spare(), 0)
 
     def _grow_columns(self) -> None:
-        """Give every plain job the slot of its next token: a few at a time, while memory lasts."""
-        while rows := self.decoding.short_of_slots():
-            spare = self.cache.available // (2 * len(self.decoding))
-            for row in rows:
+        """Give every plain job the slots of its next tokens, and some ahead while memory lasts."""
+        while (missing := self.decoding.missing()).any():
+            left = self.cache.available - int(missing.sum())
+            spare = max(left, 0) // (2 * len(self.decoding))
+            for row in np.flatnonzero(missing).tolist():
                 lease = self.decoding.jobs[row].lease
                 assert lease is not None
                 ahead = min(SLOTS_AHEAD, spare, self.decoding.room(row))
                 try:
-                    self.cache.extend(lease, 1 + ahead)
+                    self.cache.extend(lease, int(missing[row]) + ahead)
                 except OutOfSlotsError:
                     self._retract_one()
                     break  # rows have moved

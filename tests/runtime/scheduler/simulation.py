@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from radixlm.constrained.grammar import Grammar, Matcher
 from radixlm.radix_cache import RadixCache
 from radixlm.runtime.config import ScheduleConfig
 from radixlm.runtime.engine.drawn import Drawn
@@ -20,8 +20,11 @@ from radixlm.runtime.engine.sampler import Sampler
 from radixlm.runtime.messages import Finish, Submit, Usage
 from radixlm.runtime.request import RequestId, SamplingParams
 from radixlm.runtime.scheduler.flight import Flight
+from radixlm.runtime.scheduler.forced import Forcing
 from radixlm.runtime.scheduler.job import Job
-from radixlm.runtime.scheduler.output import aborted, delta_of, finish_of
+from radixlm.runtime.scheduler.output import News, aborted
+from radixlm.runtime.scheduler.pace import Pace
+from radixlm.runtime.scheduler.reading import Reader
 from radixlm.runtime.scheduler.schedule import Plan, Scheduler
 
 VOCAB = 50
@@ -96,6 +99,32 @@ class HashModel:
         return found
 
 
+class Anything:
+    """A match of a grammar that allows every token."""
+
+    is_finished = False
+
+    def fill(self, mask: Tensor, row: int) -> None:
+        mask[row] = -1
+
+    def accept(self, token: int) -> bool:
+        return 0 <= token < VOCAB
+
+
+class Truth:
+    """Forces what the model would have said: `runs` tokens after each, by the name of the job."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, int] = {}
+
+    def extend(self, job: Job) -> int:
+        """See `Forcing.extend`."""
+        count = min(self.runs.get(job.submit.rid, 0), job.max_new - job.generated)
+        for token in continuation(job.sequence.tolist(), count):
+            job.append(token)
+        return count
+
+
 @dataclass
 class Simulation:
     """Drives a scheduler as the loop does, with a dict for the pool's tensors."""
@@ -125,8 +154,13 @@ class Simulation:
             chunked_prefill_size=self.chunk, max_running_requests=self.max_running
         )
         self.scheduler = Scheduler(self.cache, config)
+        if not self.columns:
+            self.scheduler.settle = lambda job: None  # type: ignore[method-assign]
+        self.news = News()
+        self.forcing = Truth()
+        forcing = cast(Forcing, self.forcing)
+        self.reader = Reader(self.scheduler, self.news, Pace(), forcing)
         self.outputs: dict[str, list[int]] = {}
-        self.forced: dict[str, int] = {}
         self.usages: dict[str, Usage] = {}
 
     def job(self, name: str, wish: Wish) -> Job:
@@ -137,8 +171,13 @@ class Simulation:
             seed=0,
             namespace=wish.namespace,
         )
-        self.forced[name] = wish.forced
-        return Job.of(submit, max_new=wish.max_new)
+        job = Job.of(submit, max_new=wish.max_new)
+        if wish.forced:
+            self.forcing.runs[name] = wish.forced
+            job.matcher = cast(Matcher, Anything())
+            job.grammar = Future()
+            job.grammar.set_result(cast(Grammar, job.matcher))
+        return job
 
     def turn(self) -> None:
         """One pass, checked from all sides."""
@@ -168,24 +207,8 @@ class Simulation:
         flight, self.flight = self.flight, None
         if flight is None:
             return
-        tokens = flight.read()
-        if len(self.scheduler.decoding):
-            self.append(tokens)
-        for job in self.scheduler.awaiting():
-            job.read(int(tokens[job.unread]))
-            self.force(job)
-            self.tell(job)
-            if job.finish is None and self.columns and job.to_compute <= 1:
-                self.scheduler.settle(job)
-        for job in flight.prompts:
-            if job.finish is None:
-                self.tell(job)
-
-    def force(self, job: Job) -> None:
-        """Append what the model would have said."""
-        forced = min(self.forced.get(job.submit.rid, 0), job.max_new - job.generated)
-        for token in continuation(job.sequence.tolist(), forced):
-            job.append(token)
+        self.reader.land(flight)
+        self.tell()
 
     def move_pages(self) -> None:
         if self.cache.host is None:
@@ -199,26 +222,19 @@ class Simulation:
                     self.model.kept[device] = self.host[host]
         self.cache.host.apply(orders)
 
-    def tell(self, job: Job) -> None:
-        job.finish = finish_of(job)
-        if job.finish is not None:
-            self.scheduler.end(job)
-        delta = delta_of(job)
-        self.outputs.setdefault(job.submit.rid, []).extend(delta.tokens)
-        assert delta.usage is not None
-        assert delta.usage.cached + delta.usage.computed == delta.usage.prompt
-        self.usages[job.submit.rid] = delta.usage
-
-    def append(self, tokens: NDArray[np.int64]) -> None:
-        columns = self.scheduler.decoding
-        rids = list(columns.rids)
-        new, ending = columns.read(tokens)
-        gone = columns.leave(ending, ended=True)
-        for row, (rid, token) in enumerate(zip(rids, new.tolist(), strict=True)):
-            if row not in ending and token >= 0:
-                self.outputs[rid].append(token)
-        for job in gone:
-            self.tell(job)
+    def tell(self) -> None:
+        """Take what the desk would be told."""
+        news = self.news.progress()
+        told = [*news.rids, *(delta.rid for delta in news.deltas)]
+        assert len(set(told)) == len(told), "one word on each job"
+        for rid, token in zip(news.rids, news.tokens, strict=True):
+            self.outputs[rid].append(token)
+        for delta in news.deltas:
+            assert delta.finish is None or delta.finish.type != "abort"
+            self.outputs.setdefault(delta.rid, []).extend(delta.tokens)
+            if delta.usage is not None:
+                assert delta.usage.cached + delta.usage.computed == delta.usage.prompt
+                self.usages[delta.rid] = delta.usage
 
     def check_slots(self, plan: Plan) -> None:
         """Each slot that a slice builds on holds the state of the tokens before it."""
@@ -235,7 +251,9 @@ class Simulation:
         slices = plan.slices
         decoding = sum(piece.count == 1 and piece.samples for piece in slices) + plan.decoding
         budget = max(self.chunk, decoding + 1) if self.chunk > 0 else 1 << 62
-        assert sum(piece.count for piece in slices) + plan.decoding <= budget
+        columns = self.scheduler.decoding
+        assert len(columns) == plan.decoding
+        assert sum(piece.count for piece in slices) + columns.to_compute().sum() <= budget
         assert len({id(piece.job) for piece in slices}) == len(slices)
         assert len(slices) + plan.decoding <= self.max_running
         assert all(1 <= piece.count <= piece.job.to_compute for piece in slices)

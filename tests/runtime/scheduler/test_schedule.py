@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radixlm.runtime.engine.inputs import Decodes, Row
 from radixlm.runtime.messages import LogprobRequest, Submit, Usage
 from radixlm.runtime.request import RequestId, SamplingParams
 from radixlm.runtime.scheduler.job import Job
@@ -98,6 +99,31 @@ def test_forced_runs_go_on_while_a_long_prompt_is_cut_in_chunks() -> None:
         before = len(simulation.outputs["forced"])
         simulation.turn()
         assert len(simulation.outputs["forced"]) == before + 4
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize(("chunk", "runs_in_columns"), [(64, True), (8, False)])
+def test_constrained_jobs_decode_in_columns_with_the_runs_that_fit_into_a_pass(
+    overlap: bool, chunk: int, runs_in_columns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulation = Simulation(pool=400, chunk=chunk, overlap=overlap)
+    wishes = [Wish((index, 1), 60, forced=forced) for index, forced in enumerate((9, 0, 9, 2))]
+    for index, wish in enumerate(wishes):
+        simulation.scheduler.add(simulation.job(f"r{index}", wish))
+    passes: list[list[int]] = []  # the columns' part of each: how many tokens of each job
+    inputs = simulation.scheduler.decoding.inputs
+
+    def noted() -> tuple[Decodes, list[Row]]:
+        passes.append(simulation.scheduler.decoding.to_compute().tolist())
+        return inputs()
+
+    monkeypatch.setattr(simulation.scheduler.decoding, "inputs", noted)
+    while simulation.scheduler.has_work or simulation.flight is not None:
+        simulation.turn()
+    assert max(map(len, passes)) >= (len(wishes) if runs_in_columns else 2)
+    assert (max(map(max, passes)) >= 9) == runs_in_columns
+    for index, wish in enumerate(wishes):
+        assert simulation.outputs[f"r{index}"] == continuation(wish.prompt, 60)
 
 
 def test_more_decoding_than_the_budget_leaves_one_token_to_a_prompt() -> None:
