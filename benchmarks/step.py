@@ -105,7 +105,7 @@ class Grammars:
     def __init__(self) -> None:
         tokenizer = load_tokenizer(EngineConfig().model)
         vocabulary = tokenizer.vocabulary(VOCAB, (0,))
-        self.compiler = tokenizer.grammar_compiler(vocabulary, "auto")
+        self.compiler = tokenizer.grammar_compiler(vocabulary, "auto", None)
         self.forcing = Forcing(tokenizer.spelling(vocabulary))
         # Whatever ends a list, so that none does.
         self.closing = [token for token, text in enumerate(vocabulary.tokens) if b"]" in text]
@@ -163,11 +163,11 @@ def measure(kind: Kind, batch: int, grammars: Grammars, profiler: cProfile.Profi
     for index in range(STEPS):
         if index == STEPS // 4 and profiler is not None:
             profiler.enable()
-        start, before, tokens = time.thread_time(), model.sampler.seconds, loop._reader.generated
+        start, before, count = time.thread_time(), model.sampler.seconds, loop._reader.generated
         loop.turn()
         sample = model.sampler.seconds - before
         own = time.thread_time() - start - sample
-        steps.append(Step(own * 1e6, sample * 1e6, loop._reader.generated - tokens))
+        steps.append(Step(own * 1e6, sample * 1e6, loop._reader.generated - count))
     if profiler is not None:
         profiler.disable()
     assert len(loop.scheduler.running) == batch, "all go on"

@@ -225,8 +225,8 @@ class Decoding:
     def inputs(self) -> tuple[Decodes, list[Row]]:
         """The next pass's part of these jobs, which is launched now: a row for each forced run."""
         n, c = len(self.jobs), self._columns
-        runs = np.flatnonzero(self.to_compute() > 1) if self._num_constrained else ()
-        if not len(runs):
+        runs = np.flatnonzero(self.to_compute() > 1).tolist() if self._num_constrained else []
+        if not runs:
             single: slice | NDArray[np.intp] = slice(n)
             c.place[:n] = np.arange(n)
         else:

@@ -12,9 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...constrained.compiler import GrammarCompiler
 from ...constrained.errors import GrammarError
 from ...radix_cache import RadixCache
@@ -28,19 +25,16 @@ from ..messages import (
     Ask,
     Browse,
     Close,
-    Delta,
     Drop,
     Flush,
     Hold,
     Pin,
-    Progress,
     Save,
     State,
     Submit,
     ToScheduler,
     Unpin,
 )
-from ..request import RequestId
 from . import pins, pooling
 from .closing import begin
 from .disk import Disk
