@@ -83,14 +83,15 @@ def repeated(expression: str, low: int, high: int | None) -> str:
 class Rules:
     """A grammar under construction: named rules, `root` among them in the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "r") -> None:
+        self._prefix = prefix  # of fresh names
         self._bodies: dict[str, str] = {}
         self._count = 0
 
     def reserve(self) -> str:
         """Return a fresh name, to be defined later: how recursion is written."""
         self._count += 1
-        return f"r{self._count}"
+        return f"{self._prefix}{self._count}"
 
     def define(self, name: str, body: str) -> str:
         """Give `name` its body, and return the name."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import assert_never
 
 from .ebnf import Charset, charset, complement
 
@@ -25,6 +26,7 @@ __all__ = [
     "Sequence",
     "UnreadableError",
     "read_grammar",
+    "renamed",
 ]
 
 MAX_DEPTH = 200  # rules and groups inside each other
@@ -104,6 +106,23 @@ def read_grammar(text: str) -> Rules:
         UnreadableError: it holds something that is not known here.
     """
     return _Reader(text).rules()
+
+
+def renamed(part: Expression, old: str, new: str) -> Expression:
+    """Return an expression in which one rule is referred to by another name."""
+    match part:
+        case Reference(name):
+            return Reference(new) if name == old else part
+        case Sequence(parts):
+            return Sequence(tuple(renamed(one, old, new) for one in parts))
+        case Choice(options):
+            return Choice(tuple(renamed(one, old, new) for one in options))
+        case Repeat(inner, low, high):
+            return Repeat(renamed(inner, old, new), low, high)
+        case Literal() | OneOf():
+            return part
+        case _:
+            assert_never(part)
 
 
 class _Reader:

@@ -13,6 +13,7 @@ from .grammar import Matcher
 from .lowered import Lowered
 from .normal.form import Core
 from .numbers import Unbounded
+from .reasoning import Frame, Reasoned
 from .spec import GrammarSpec, parse_json
 from .spelling import speller_of
 from .vocab import Vocabulary
@@ -52,6 +53,8 @@ class MaskedGrammar:
         self._begin = begin
         self._lower = lower
         self._check: Check | None = None
+        reasoning = spec.reasoning
+        self._frame = None if reasoning is None else Frame(reasoning, vocabulary, begin)
         self._completion: Completion | None = None
 
     def lowered(self) -> Lowered:
@@ -60,7 +63,7 @@ class MaskedGrammar:
 
     def matcher(self) -> Matcher:
         """Start a new match at the beginning of the text."""
-        return self._begin()
+        return self._begin() if self._frame is None else Reasoned.of(self._frame)
 
     def check(self, text: str) -> list[Failure]:
         """Return what is wrong with a closed document."""
@@ -68,18 +71,20 @@ class MaskedGrammar:
             return []
         if self._check is None:
             self._check = Check(parse_json(self.spec.source, kind=self.spec.kind))
-        return self._check.failures(text)
+        reasoning = self.spec.reasoning
+        return self._check.failures(text if reasoning is None else reasoning.answer(text))
 
     @property
     def completion(self) -> Completion:
         """How texts are completed within a budget."""
         if self._completion is None:
-            spec, core, numbers, begin = self.spec, self._core, self._numbers, self._begin
+            spec, core, numbers = self.spec, self._core, self._numbers
             speller = speller_of(self._vocabulary)
+            is_read = self._frame is None  # a ceiling counts brackets, also those of reasoning
             self._completion = Completion(
                 spec,
                 speller,
-                ceiling(spec, core, speller),
-                lambda: Analysis(spec, begin(), core, numbers, speller),
+                ceiling(spec, core, speller) if is_read else None,
+                lambda: Analysis(spec, self.matcher(), core, numbers, speller),
             )
         return self._completion

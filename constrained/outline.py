@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from . import ebnf
 from .ebnf import alternation, literal
 from .errors import GrammarError
-from .expressions import Rules, UnreadableError, read_grammar
+from .expressions import Reference, Rules, Sequence, UnreadableError, read_grammar, renamed
 from .gbnf import one_line_rules
 from .loose import loosened
 from .normal.form import Core
 from .numbers import Unbounded
 from .pattern import lower_pattern
 from .schema import lower_schema, schema_expression
-from .spec import GrammarSpec, parse_json
-from .tags import read_tags
+from .spec import GrammarSpec, Reasoning, parse_json
+from .tags import Constant, Joined, Until, read_tags
 from .tags_ebnf import ebnf_of
 
 __all__ = ["Outline", "outline"]
 
+ANSWER = "reasoning.answer"  # the rule of what comes behind reasoning
 MAX_TEXT_BYTES = 500_000  # 0.5 s to read
 
 
@@ -50,26 +51,43 @@ def outline(spec: GrammarSpec, core: Core, numbers: Unbounded) -> Outline | None
         numbers: how the back end writes those without bounds.
     """
     try:
-        match spec.kind:
-            case "regex":
-                rules = _read(f"root ::= {lower_pattern(spec.source)}")
-                return Outline(rules, is_regular=True)
-            case "choices":
-                options = parse_json(spec.source, kind=spec.kind)
-                rules = _read(f"root ::= {alternation([literal(option) for option in options])}")
-                return Outline(rules, is_regular=True)
-            case "ebnf":
-                return Outline(_read(spec.source), is_exact="(=" not in spec.source)
-            case "gbnf":
-                return Outline(_read(one_line_rules(spec.source)))
-            case "json_schema" | "json_object":
-                return _of_schema(core, numbers)
-            case "structural_tag":
-                return _of_tags(spec, numbers)
-            case "lark":
-                return None
+        found = _of_kind(spec, core, numbers)
+        if found is None or spec.reasoning is None:
+            return found
+        return _behind(spec.reasoning, found)
     except (GrammarError, UnreadableError, RecursionError):
         return None
+
+
+def _of_kind(spec: GrammarSpec, core: Core, numbers: Unbounded) -> Outline | None:
+    match spec.kind:
+        case "regex":
+            rules = _read(f"root ::= {lower_pattern(spec.source)}")
+            return Outline(rules, is_regular=True)
+        case "choices":
+            options = parse_json(spec.source, kind=spec.kind)
+            rules = _read(f"root ::= {alternation([literal(option) for option in options])}")
+            return Outline(rules, is_regular=True)
+        case "ebnf":
+            return Outline(_read(spec.source), is_exact="(=" not in spec.source)
+        case "gbnf":
+            return Outline(_read(one_line_rules(spec.source)))
+        case "json_schema" | "json_object":
+            return _of_schema(core, numbers)
+        case "structural_tag":
+            return _of_tags(spec, numbers)
+        case "lark":
+            return None
+
+
+def _behind(reasoning: Reasoning, answer: Outline) -> Outline:
+    """Put reasoning before an outline, without its bound: that only ever shortens it."""
+    marks = (Constant(reasoning.begin), Until((reasoning.end,), None), Constant(reasoning.gap))
+    front = _read(ebnf_of(Joined(marks), prefix="reasoning."))
+    inner = {name: renamed(body, "root", ANSWER) for name, body in answer.rules.items()}
+    rules = {**front, **inner, ANSWER: inner["root"]}
+    rules["root"] = Sequence((front["root"], Reference(ANSWER)))
+    return Outline(rules, is_exact=answer.is_exact)
 
 
 def _of_schema(core: Core, numbers: Unbounded) -> Outline:

@@ -14,7 +14,15 @@ import msgspec
 
 from .errors import GrammarError, LimitError, MalformedError
 
-__all__ = ["MAX_CHOICES", "MAX_SCHEMA_DEPTH", "MAX_SOURCE_BYTES", "GrammarSpec", "Kind", "Mode"]
+__all__ = [
+    "MAX_CHOICES",
+    "MAX_SCHEMA_DEPTH",
+    "MAX_SOURCE_BYTES",
+    "GrammarSpec",
+    "Kind",
+    "Mode",
+    "Reasoning",
+]
 
 Kind = Literal[
     "regex", "ebnf", "gbnf", "lark", "json_schema", "json_object", "choices", "structural_tag"
@@ -23,9 +31,44 @@ Mode = Literal["strict", "best_effort"]
 
 MAX_SOURCE_BYTES = 256 * 1024  # UTF-8; xgrammar takes 3 s for a literal of this size
 MAX_CHOICES = 10_000  # 0.3 s to compile
+MAX_MARK_CHARS = 64  # of each mark around reasoning
 MAX_SCHEMA_DEPTH = 100  # levels of nesting in a schema's JSON text
 
 ANY_JSON = "$$ANY$$"  # SGLang's schema for "any JSON object"
+
+
+class Reasoning(msgspec.Struct, frozen=True):
+    """Free text before what is constrained, closed by a mark.
+
+    Attributes:
+        begin: what the text begins with; "" where the prompt has opened the reasoning.
+        end: the mark that closes it, where it is first met.
+        gap: what stands between that mark and the constrained text.
+        max_tokens: of the reasoning; after so many the mark is written, whatever the model would
+            say. None: no bound but the request's own.
+    """
+
+    begin: str = ""
+    end: str = "</think>"
+    gap: str = ""
+    max_tokens: int | None = None
+
+    def check(self, kind: Kind) -> None:
+        """Raise `MalformedError` for marks and bounds that cannot be kept."""
+        for name in ("begin", "end", "gap"):
+            mark: str = getattr(self, name)
+            fits = (mark or name != "end") and len(mark) <= MAX_MARK_CHARS
+            if not fits or any("\ud800" <= char <= "\udfff" for char in mark):
+                allowed = f"a text of at most {MAX_MARK_CHARS} characters"
+                raise MalformedError(f"reasoning.{name} is {mark!r}; give it {allowed}", kind=kind)
+        if self.max_tokens is not None and self.max_tokens < 0:
+            raise MalformedError(
+                f"reasoning.max_tokens is {self.max_tokens}; it must be at least 0", kind=kind
+            )
+
+    def answer(self, text: str) -> str:
+        """Return what is constrained of a text."""
+        return text.partition(self.end)[2].removeprefix(self.gap)
 
 
 class GrammarSpec(msgspec.Struct, frozen=True):
@@ -38,6 +81,7 @@ class GrammarSpec(msgspec.Struct, frozen=True):
     kind: Kind
     source: str  # the pattern, the grammar, or JSON text: a schema, choices, a tag; else ""
     mode: Mode = "strict"  # of a schema: whether keywords may be left to `Grammar.check`
+    reasoning: Reasoning | None = None  # what may be said before
 
     @classmethod
     def regex(cls, pattern: str) -> Self:
@@ -120,6 +164,10 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                 ) from error
         return cls("structural_tag", tag).checked()
 
+    def after(self, reasoning: Reasoning | None) -> Self:
+        """The same constraint behind some free text."""
+        return msgspec.structs.replace(self, reasoning=reasoning).checked()
+
     def checked(self) -> Self:
         """Return the spec, with a schema's JSON text in canonical form.
 
@@ -128,6 +176,8 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                 over the source.
         """
         self._check_text()
+        if self.reasoning is not None:
+            self.reasoning.check(self.kind)
         match self.kind:
             case "json_schema":
                 document = parse_json(self.source, kind=self.kind)
@@ -137,9 +187,8 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                         kind=self.kind,
                         pointer="",
                     )
-                canonical = type(self)(
-                    self.kind, json.dumps(document, ensure_ascii=False), self.mode
-                )
+                text = json.dumps(document, ensure_ascii=False)
+                canonical = msgspec.structs.replace(self, source=text)
                 canonical._check_text()  # an escape may have hidden a lone surrogate
                 return canonical
             case "choices":

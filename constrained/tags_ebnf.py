@@ -13,6 +13,7 @@ from typing import assert_never
 from .ebnf import ALL, EMPTY, Rules, alternation, charset, complement, literal, one_of, repeated
 from .errors import GrammarError, LimitError, MalformedError
 from .normal.form import Core
+from .schema import schema_expression
 from .tags import (
     KIND,
     Constant,
@@ -41,7 +42,11 @@ _DEFINED = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)\s*::=(.*)", re.DOTALL)
 
 
 def ebnf_of(
-    part: Part, write_schema: Callable[[Core, Rules], str], *, counts_text: bool = True
+    part: Part,
+    write_schema: Callable[[Core, Rules], str] = schema_expression,
+    *,
+    counts_text: bool = True,
+    prefix: str = "r",
 ) -> str:
     """Return the EBNF of a structural tag, rule `root`.
 
@@ -49,11 +54,12 @@ def ebnf_of(
         part: of `read_tags`.
         write_schema: writes a core schema as an expression.
         counts_text: keep the bounds of free text; else more is derived.
+        prefix: what the names of rules begin with, but for `root`.
 
     Raises:
         GrammarError: EBNF does not hold it; with a JSON pointer into the tag.
     """
-    writer = _Writer(write_schema, counts_text)
+    writer = _Writer(write_schema, Rules(prefix), counts_text)
     writer.rules.define("root", writer.expression(part))
     return writer.rules.text()
 
@@ -61,10 +67,12 @@ def ebnf_of(
 class _Writer:
     """One walk over the parts. Expressions are EBNF's."""
 
-    def __init__(self, write_schema: Callable[[Core, Rules], str], counts_text: bool) -> None:
+    def __init__(
+        self, write_schema: Callable[[Core, Rules], str], rules: Rules, counts_text: bool
+    ) -> None:
         self._write_schema = write_schema
         self._counts_text = counts_text
-        self.rules = Rules()
+        self.rules = rules
 
     def expression(self, part: Part) -> str:
         match part:

@@ -36,7 +36,7 @@ from .normal.form import Core
 from .numbers import FINITE
 from .pattern import lower_pattern
 from .plan import compile_json
-from .schema import lower_schema, schema_expression
+from .schema import lower_schema
 from .spec import GrammarSpec, Kind, parse_json
 from .tags import read_tags
 from .tags_ebnf import ebnf_of
@@ -83,7 +83,7 @@ class Compiler:
                 )
             if spec.kind == "structural_tag":
                 tags = read_tags(spec)
-                compiled = self._compiled(spec, ebnf_of(tags.part, schema_expression))
+                compiled = self._compiled(spec, ebnf_of(tags.part))
                 return self._grammar(spec, compiled, tags.contract, True)
             compiled = self._compiled(spec, _ebnf(spec))
             return self._grammar(spec, compiled, Contract(), True)

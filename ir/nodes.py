@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from .reasoning import find_marks
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Span:
@@ -114,8 +116,8 @@ class Gen(Statement, frozen=True, kw_only=True):
     """Sample a continuation of the sequence so far and bind it to `out`.
 
     At most one of `CONSTRAINTS` is given; `json_schema` and `structural_tag` are JSON texts. With
-    `reasoning`, a family of `reasoning.FAMILIES`, only the answer stays in the sequence; the
-    thinking before it is bound to a variable of its own.
+    `reasoning`, a family of `reasoning.FAMILIES`, only the answer stays in the sequence, and only
+    the answer is constrained; the thinking before it is bound to a variable of its own.
     """
 
     out: str | None = None
@@ -129,11 +131,25 @@ class Gen(Statement, frozen=True, kw_only=True):
     lark: str | None = None
     structural_tag: str | None = None
     schema_mode: str | None = None  # of `json_schema`: "best_effort" also takes what is checked
+    reasoning_tokens: int | None = None  # after so many the thinking is closed
 
     def constraint(self) -> dict[str, str]:
         """What constrains the text, by the names of the fields; empty for nothing."""
         given = {name: getattr(self, name) for name in (*CONSTRAINTS, "schema_mode")}
         return {name: value for name, value in given.items() if value is not None}
+
+    def held(self) -> dict[str, Any]:
+        """The sampling parameters of a runtime of ours that hold the text to its constraint.
+
+        Thinking that nothing bounds, before an answer that nothing constrains, is left alone.
+        """
+        said: dict[str, Any] = self.constraint()
+        if self.reasoning is None or not (said or self.reasoning_tokens is not None):
+            return said
+        marks = find_marks(self.reasoning)
+        begin = "" if marks.is_open else marks.begin
+        bound = {} if self.reasoning_tokens is None else {"max_tokens": self.reasoning_tokens}
+        return {**said, "reasoning": {"begin": begin, "end": marks.end, "gap": "\n\n", **bound}}
 
 
 class Select(Statement, frozen=True, kw_only=True):

@@ -268,25 +268,29 @@ def select(
     return Expr(Select(out=name, choices=as_options(choices), method=choices_method.name))
 
 
-def separate_reasoning(expr: Expr, model_type: str) -> Expr:
+def separate_reasoning(expr: Expr, model_type: str, max_tokens: int | None = None) -> Expr:
     """Keep the thinking of a reasoning model out of the text.
 
     Each gen in `expr` is split on its own: its variable holds the answer, another, called
-    `{name}_reasoning_content`, the thinking; only the answer stays in text and messages.
+    `{name}_reasoning_content`, the thinking; only the answer stays in text and messages. A
+    constraint of the gen holds for the answer.
 
     Args:
         expr: gens, and what stands around them.
         model_type: the family that writes them, as in `ir/reasoning.py` ("qwen3", "deepseek-r1").
+        max_tokens: of the thinking; after so many it is closed, and the answer begins.
 
     Raises:
-        ValueError: an unknown family, or no gen in `expr`.
+        ValueError: an unknown family, no gen in `expr`, or a bound below 0.
     """
     find_marks(model_type)
+    if max_tokens is not None and max_tokens < 0:
+        raise ValueError(f"max_tokens of the thinking is {max_tokens}; it must be at least 0")
     if not any(isinstance(statement, Gen) for statement in expr.statements):
         raise ValueError("separate_reasoning needs a gen in its expression; there is none")
     return Expr(
         *(
-            msgspec.structs.replace(statement, reasoning=model_type)
+            msgspec.structs.replace(statement, reasoning=model_type, reasoning_tokens=max_tokens)
             if isinstance(statement, Gen)
             else statement
             for statement in expr.statements

@@ -384,7 +384,7 @@ async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str,
 
 def _fields(gen: Gen) -> dict[str, Any]:
     sampling = gen.sampling.said()
-    sampling.update(gen.constraint())
+    sampling.update(gen.held())
     fields: dict[str, Any] = {"sampling_params": sampling}
     if gen.logprobs is not None:
         fields["return_logprob"] = True

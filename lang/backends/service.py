@@ -309,6 +309,8 @@ def wanted(gen: Gen) -> dict[str, Any]:
             said[theirs] = said.pop(ours)
     said = {name: value for name, value in said.items() if value != NEUTRAL.get(name)}
     said |= gen.constraint()
+    if gen.reasoning_tokens is not None:
+        said["reasoning_tokens"] = gen.reasoning_tokens
     if gen.logprobs is not None:
         said["return_logprob"] = True
         if gen.logprobs.start is not None:
@@ -322,6 +324,7 @@ REMEDIES = {
         ("ebnf", "gbnf", "lark", "structural_tag"), "Use json_schema, or check the text in Python."
     ),
     "schema_mode": "Leave it out: how far a schema is kept is the service's own affair.",
+    "reasoning_tokens": "Leave out max_tokens of separate_reasoning: a service bounds it or not.",
     "stop_token_ids": "A service's tokens are its own: use stop.",
     "stop_regex": "Use stop, or cut the text in Python.",
 }

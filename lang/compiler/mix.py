@@ -257,9 +257,15 @@ class Mixes(Effects):
         model_type = family.value if isinstance(family, _Known) else self.known(family)
         if not isinstance(model_type, str):
             raise Unsupported(node, "a model_type that depends on the run", "name it here")
+        bound = given.get("max_tokens")
+        max_tokens = self.known(bound) if isinstance(bound, ast.expr) else bound and bound.value
+        if max_tokens is not None and not isinstance(max_tokens, int):
+            raise Unsupported(node, "a max_tokens that depends on the run", "write the number here")
         row = self._pieces(given["expr"], False)
-        separated, gens = _with_reasoning(row, model_type)
-        self._made(node, api.separate_reasoning, {"expr": Expr(*gens), "model_type": model_type})
+        said = {"reasoning": model_type, "reasoning_tokens": max_tokens}
+        separated, gens = _with_reasoning(row, said)
+        named = {"expr": Expr(*gens), "model_type": model_type, "max_tokens": max_tokens}
+        self._made(node, api.separate_reasoning, named)
         return separated
 
     def _generation(
@@ -361,18 +367,18 @@ class Mixes(Effects):
                 return MISSING
 
 
-def _with_reasoning(row: list[Piece], model_type: str) -> tuple[list[Piece], list[Gen]]:
-    """Pieces whose gens name a family of reasoning models, and those gens."""
+def _with_reasoning(row: list[Piece], said: dict[str, Any]) -> tuple[list[Piece], list[Gen]]:
+    """Pieces whose gens have some fields more, of reasoning, and those gens."""
     pieces: list[Piece] = []
     gens: list[Gen] = []
     for piece in row:
         if isinstance(piece, Either):
-            then, first = _with_reasoning(piece.then, model_type)
-            otherwise, second = _with_reasoning(piece.otherwise, model_type)
+            then, first = _with_reasoning(piece.then, said)
+            otherwise, second = _with_reasoning(piece.otherwise, said)
             pieces.append(Either(piece.test, then, otherwise))
             gens += first + second
         elif isinstance(piece.statement, Gen):
-            gen = msgspec.structs.replace(piece.statement, reasoning=model_type)
+            gen = msgspec.structs.replace(piece.statement, **said)
             pieces.append(Emit(gen, piece.holes))
             gens.append(gen)
         else:

@@ -196,7 +196,7 @@ async def _relay(stream: Stream, emit: Emit) -> None:
 
 def _sampling(gen: Gen) -> SamplingParams:
     fields = gen.sampling.said()
-    return sampling_params({**fields, **gen.constraint()})
+    return sampling_params({**fields, **gen.held()})
 
 
 def _logprobs(gen: Gen) -> LogprobRequest | None:

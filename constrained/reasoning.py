@@ -1,0 +1,280 @@
+"""Reasoning, then constrained text: a match of free text in front of a back end's own.
+
+Bytes decide where a text stands: in the opening mark, in the reasoning, in what closes it, or in
+the constrained text. So a token may span two of these. The reasoning is bounded in tokens: behind
+the last of them only what closes it is legal, and that last one ends with a whole character.
+
+The masks of free text are made once for a vocabulary and a place in the mark, some 30 ms each.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .grammar import Matcher
+from .spec import Reasoning
+from .spelling import speller_of
+from .vocab import Vocabulary
+
+__all__ = ["Frame", "Reasoned"]
+
+Row = NDArray[np.int32]  # of a mask
+
+
+class Part(IntEnum):
+    """Which part of the text is being written."""
+
+    OPENING = 0  # the mark before the reasoning
+    FREE = 1  # the reasoning; the offset is how much of the closing mark the text ends with
+    CLOSING = 2  # the closing mark and the gap behind it, which must be written now
+    ANSWER = 3  # what is constrained
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a text stands."""
+
+    part: Part
+    offset: int = 0  # bytes within the part's mark
+    begun: bytes = b""  # of a character of the reasoning that is not whole yet
+    spent: int = 0  # tokens of reasoning
+    answered: int = 0  # tokens that the constrained text's matcher was given for the last token
+
+
+class Frame:
+    """What all matches of a grammar behind reasoning share. Thread-safe."""
+
+    def __init__(
+        self, reasoning: Reasoning, vocabulary: Vocabulary, begin: Callable[[], Matcher]
+    ) -> None:
+        """Keep the marks.
+
+        Args:
+            reasoning: marks and bound.
+            vocabulary: what masks are over.
+            begin: starts a match of the constrained text.
+        """
+        self.begin = begin
+        self.vocabulary = vocabulary
+        self.opening = reasoning.begin.encode()
+        self.end = reasoning.end.encode()
+        self.closing = self.end + reasoning.gap.encode()
+        self.max_tokens = reasoning.max_tokens
+        self.start = self.placed(Standing(Part.OPENING))
+        self._back = _fallbacks(self.end)
+        self._rows: dict[tuple[Part, int, bytes, bool], Row] = {}
+
+    def placed(self, standing: Standing) -> Standing:
+        """Return where a text stands before its next token: a part that is whole leads on."""
+        part, offset = standing.part, standing.offset
+        if part is Part.OPENING and offset == len(self.opening):
+            part, offset = Part.FREE, 0
+        bound = self.max_tokens
+        if part is Part.FREE and bound is not None and standing.spent >= bound:
+            part = Part.CLOSING
+        if part is Part.CLOSING and offset == len(self.closing):
+            part, offset = Part.ANSWER, 0
+        return replace(standing, part=part, offset=offset)
+
+    def walked(self, standing: Standing, data: bytes) -> tuple[Standing, bytes] | None:
+        """Follow the bytes of a token as far as the constrained text.
+
+        Returns:
+            Where the text stands behind them, and the bytes that are the constrained text's; None
+            where they cannot come.
+        """
+        part, offset, free = standing.part, standing.offset, bytearray(standing.begun)
+        at = 0
+        for at, byte in enumerate(data):
+            if part is Part.OPENING and offset == len(self.opening):
+                part, offset = Part.FREE, 0
+            if part is Part.CLOSING and offset == len(self.closing):
+                break
+            if part is Part.FREE:
+                free.append(byte)
+                while offset and self.end[offset] != byte:
+                    offset = self._back[offset]
+                offset += self.end[offset] == byte
+                part = Part.CLOSING if offset == len(self.end) else part
+            elif (self.opening if part is Part.OPENING else self.closing)[offset] != byte:
+                return None
+            else:
+                offset += 1
+        else:
+            at = len(data)
+        begun = _begun(bytes(free))
+        spent = standing.spent + (standing.part is Part.FREE)
+        if begun is None or (begun and spent == self.max_tokens):
+            return None
+        return self.placed(Standing(part, offset, begun, spent)), data[at:]
+
+    def row(self, standing: Standing) -> Row:
+        """Return which tokens may come before the constrained text: [ceil(vocab / 32)] i32."""
+        is_last = standing.part is Part.FREE and standing.spent + 1 == self.max_tokens
+        key = standing.part, standing.offset, standing.begun, is_last
+        if key not in self._rows:
+            self._rows[key] = self._made(standing, is_last=is_last)
+        return self._rows[key]
+
+    def _made(self, standing: Standing, *, is_last: bool) -> Row:
+        tokens = self.vocabulary.tokens
+        bits = np.zeros(-(-len(tokens) // 32) * 32, dtype=np.uint8)
+        asked: Iterable[int]
+        if standing.part is Part.FREE and not standing.begun:
+            free, whole = _free_tokens(self.vocabulary)
+            bits[: len(tokens)] = whole if is_last else free
+            head, last = self.end[: standing.offset], self.end[-1:]
+            asked = (t for t, text in enumerate(tokens) if last in text and self.end in head + text)
+        elif standing.part is Part.FREE:
+            asked = (t for t, text in enumerate(tokens) if text and text[0] & 0xC0 == 0x80)
+        else:
+            mark = self.opening if standing.part is Part.OPENING else self.closing
+            rest = mark[standing.offset :]
+            asked = (t for t, x in enumerate(tokens) if x and rest[:1] == x[:1])
+        answer = self.begin()
+        for token in asked:
+            found = self.walked(standing, tokens[token])
+            taken = None if found is None else self.given(answer, found[1])
+            bits[token] = taken is not None
+            answer.rollback(taken or 0)
+        bits[list(self.vocabulary.stop_ids)] = 0
+        return np.packbits(bits, bitorder="little").view(np.int32)
+
+    def given(self, answer: Matcher, data: bytes) -> int | None:
+        """Give bytes to a match of the constrained text.
+
+        Returns:
+            How many tokens spelled them; None, with nothing changed, if they cannot come.
+        """
+        tokens = (speller_of(self.vocabulary).tokens(data) if data else ()) or ()
+        if data and not tokens:
+            return None
+        taken = sum(1 for _ in itertools.takewhile(answer.accept, tokens))
+        if taken < len(tokens):
+            answer.rollback(taken)
+            return None
+        return taken
+
+
+class Reasoned:
+    """A position in reasoning or behind it; see the protocol `Matcher`."""
+
+    def __init__(self, frame: Frame, answer: Matcher, past: Sequence[Standing]) -> None:
+        self._frame = frame
+        self._answer = answer
+        self._past = list(past)  # the first is the beginning, the last the present
+
+    @classmethod
+    def of(cls, frame: Frame) -> Reasoned:
+        """Start a match at the beginning."""
+        return cls(frame, frame.begin(), [frame.start])
+
+    def fill(self, mask: Tensor, row: int) -> None:
+        """Write which tokens may come next."""
+        if self._past[-1].part is Part.ANSWER:
+            self._answer.fill(mask, row)
+        else:
+            mask[row] = torch.from_numpy(self._frame.row(self._past[-1]))
+
+    def accept(self, token: int) -> bool:
+        """Advance by a token."""
+        standing, frame = self._past[-1], self._frame
+        if standing.part is Part.ANSWER:
+            if not self._answer.accept(token):
+                return False
+            self._past.append(Standing(Part.ANSWER, spent=standing.spent, answered=1))
+            return True
+        if token in frame.vocabulary.stop_ids or not frame.vocabulary.is_spelled(token):
+            return False
+        found = frame.walked(standing, frame.vocabulary.tokens[token])
+        if found is None or (taken := frame.given(self._answer, found[1])) is None:
+            return False
+        self._past.append(replace(found[0], answered=taken))
+        return True
+
+    def rollback(self, count: int) -> None:
+        """Undo the last tokens."""
+        if not 0 <= count < len(self._past):
+            raise ValueError(f"cannot undo {count} tokens: {len(self._past) - 1} were accepted")
+        if count:
+            self._answer.rollback(sum(standing.answered for standing in self._past[-count:]))
+            del self._past[-count:]
+
+    def fork(self) -> Reasoned:
+        """Return an independent matcher at the same position."""
+        return Reasoned(self._frame, self._answer.fork(), self._past)
+
+    def completes(self, tokens: Sequence[int]) -> bool:
+        """Whether these tokens may follow and complete the text."""
+        taken = sum(1 for _ in itertools.takewhile(self.accept, tokens))
+        is_complete = taken == len(tokens) and self.is_accepting
+        self.rollback(taken)
+        return is_complete
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether the text so far is complete."""
+        return self._past[-1].part is Part.ANSWER and self._answer.is_accepting
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing but a stop token is legal any more."""
+        return self._past[-1].part is Part.ANSWER and self._answer.is_finished
+
+    def forced(self) -> str:
+        """Return the text that must come next."""
+        forced = b"".join(self._forced())
+        is_boundary = not forced or forced[0] & 0xC0 != 0x80  # else in the middle of a character
+        return forced.decode(errors="ignore") if is_boundary else ""
+
+    def _forced(self) -> Iterator[bytes]:
+        standing = self._past[-1]
+        if standing.part is Part.OPENING:
+            yield self._frame.opening[standing.offset :]
+        elif standing.part is Part.CLOSING:
+            yield self._frame.closing[standing.offset :]
+        if standing.part in (Part.CLOSING, Part.ANSWER):
+            yield self._answer.forced().encode()
+
+
+def _fallbacks(mark: bytes) -> list[int]:
+    """Return, for each beginning of a mark, the longest shorter one that it ends with.
+
+    Source: Knuth, Morris and Pratt (1977).
+    """
+    table, at = [0, 0], 0
+    for byte in mark[1:]:
+        while at and mark[at] != byte:
+            at = table[at]
+        at += mark[at] == byte
+        table.append(at)
+    return table
+
+
+def _begun(text: bytes) -> bytes | None:
+    """Return the bytes of a last character that is not whole; None where it is no UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(text)
+    except UnicodeDecodeError:
+        return None
+    return decoder.getstate()[0]
+
+
+@lru_cache(maxsize=4)
+def _free_tokens(vocabulary: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return which tokens may begin free text, and which of them end with a whole character."""
+    begun = [_begun(text) if text else None for text in vocabulary.tokens]
+    free = np.array([one is not None for one in begun], dtype=np.uint8)
+    whole = np.array([one == b"" for one in begun], dtype=np.uint8)
+    return free, whole
