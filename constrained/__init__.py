@@ -11,6 +11,7 @@
     plan.py       schemas to core schemas: normal/ rewrites, references.py, formats.py, regexes.py
     auto_backend.py  llguidance_backend.py  xgrammar_backend.py
     schema.py     core schemas to xgrammar's EBNF (with objects.py, strings.py, numbers.py, ebnf.py)
+    reasoning.py  free text, bounded in tokens, in front of what is constrained
     tags.py       structural tags, which tags_lark.py and tags_ebnf.py write
     pattern.py    regexes to EBNF; automaton.py: are they empty, finite, what is their opposite
     completion.py closing.py  documents that end within a budget of tokens, by way of outline.py,
@@ -33,7 +34,7 @@ from .errors import (
     UnsatisfiableError,
     UnsupportedError,
 )
-from .spec import GrammarSpec
+from .spec import GrammarSpec, Reasoning
 
 __all__ = [
     "BudgetError",
@@ -45,6 +46,7 @@ __all__ = [
     "GrammarSpec",
     "LimitError",
     "MalformedError",
+    "Reasoning",
     "Status",
     "UnsatisfiableError",
     "UnsupportedError",

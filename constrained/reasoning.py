@@ -94,11 +94,12 @@ class Frame:
             where they cannot come.
         """
         part, offset, free = standing.part, standing.offset, bytearray(standing.begun)
-        at = 0
+        answer = b""
         for at, byte in enumerate(data):
             if part is Part.OPENING and offset == len(self.opening):
                 part, offset = Part.FREE, 0
             if part is Part.CLOSING and offset == len(self.closing):
+                answer = data[at:]
                 break
             if part is Part.FREE:
                 free.append(byte)
@@ -110,13 +111,11 @@ class Frame:
                 return None
             else:
                 offset += 1
-        else:
-            at = len(data)
         begun = _begun(bytes(free))
         spent = standing.spent + (standing.part is Part.FREE)
         if begun is None or (begun and spent == self.max_tokens):
             return None
-        return self.placed(Standing(part, offset, begun, spent)), data[at:]
+        return self.placed(Standing(part, offset, begun, spent)), answer
 
     def row(self, standing: Standing) -> Row:
         """Return which tokens may come before the constrained text: [ceil(vocab / 32)] i32."""

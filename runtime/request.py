@@ -9,7 +9,7 @@ from typing import Any, Literal, NewType
 
 import msgspec
 
-from ..constrained.spec import GrammarSpec, Mode
+from ..constrained.spec import GrammarSpec, Mode, Reasoning
 from ..ir.stop_patterns import check_stop_patterns
 from .errors import InvalidRequestError
 
@@ -28,6 +28,7 @@ SOURCES: tuple[Literal["regex", "ebnf", "gbnf", "lark", "structural_tag"], ...] 
     "structural_tag",
 )
 CONSTRAINTS = (*SOURCES, "json_schema", "choices")
+ANYTHING = "(?s:.*)"  # the pattern of an answer that nothing constrains
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,6 +62,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     structural_tag: str | None = None  # JSON text
     choices: tuple[str, ...] | None = None
     schema_mode: Mode = "strict"  # of `json_schema`; best_effort: what no mask enforces is checked
+    reasoning: Reasoning | None = None  # free text before what is constrained
     logit_bias: dict[int, float] = {}
     sampling_seed: int | None = None  # None: drawn from the engine's own seed
 
@@ -75,6 +77,13 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         Raises:
             GrammarError: the constraint is malformed, as far as can be seen without compiling it.
         """
+        spec = self._answer()
+        if self.reasoning is None:
+            return spec
+        return (spec or GrammarSpec.regex(ANYTHING)).after(self.reasoning)
+
+    def _answer(self) -> GrammarSpec | None:
+        """What the output must match, behind any reasoning."""
         if self.json_schema is not None:
             return GrammarSpec.json_schema(self.json_schema, mode=self.schema_mode, only_named=True)
         if self.choices is not None:

@@ -35,7 +35,8 @@ class Checker:
         """
         spec = sampling.grammar()
         assert spec is not None
-        question = msgspec.json.encode(Document(spec.source, text))
+        answer = text if spec.reasoning is None else spec.reasoning.answer(text)
+        question = msgspec.json.encode(Document(spec.source, answer))
         return await asyncio.get_running_loop().run_in_executor(self._turns, self._ask, question)
 
     async def close(self) -> None:

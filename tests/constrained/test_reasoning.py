@@ -1,4 +1,4 @@
-"""Reasoning that ends where its mark is met or its tokens are spent, and what is constrained then."""
+"""Reasoning that ends where its mark is met or its tokens are spent, and what follows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,19 @@ from .test_backends import allowed
 from .test_closing import walk
 
 # What spans the marks, and pieces of them.
-EXTRA = (b"</", b"nk>", b">{", b"thi", b"></", b"\n\n", b"\n\n{", b"</think>\n", b"x<", b"ab", b"cd")
+EXTRA = (
+    b"</",
+    b"nk>",
+    b">{",
+    b"thi",
+    b"></",
+    b"\n\n",
+    b"\n\n{",
+    b"</think>\n",
+    b"x<",
+    b"ab",
+    b"cd",
+)
 MARKS = Reasoning(begin="<think>", gap="\n\n", max_tokens=4)
 WHOLE = r'<think>((?!</think>).)*</think>\n\n\{"a": ?(true|false)\}'
 SCHEMA: dict[str, Any] = {
