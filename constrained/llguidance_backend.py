@@ -118,16 +118,20 @@ class Compiler:
         matcher = llguidance.LLMatcher(self._tokenizer, source, log_level=0, limits=self._limits)
         if matcher.is_error():
             _refuse(matcher.get_error(), spec)
+
+        def begin() -> Matcher:
+            return Matcher(matcher.deep_copy(), self, spec.kind)
+
         grammar = MaskedGrammar(
             spec,
             contract,
             core,
             WIDE,
             self._vocabulary,
-            lambda: Matcher(matcher.deep_copy(), self, spec.kind),
+            begin,
             lambda: Lowered("llguidance", lark, json.dumps(core), contract),
         )
-        if not grammar.matcher().row().any():
+        if not begin().row().any():
             raise UnsatisfiableError("no token of the vocabulary can begin it", kind=spec.kind)
         return grammar
 

@@ -15,16 +15,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .grammar import Matcher
 from .spec import Reasoning
 from .spelling import speller_of
 from .vocab import Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Frame", "Reasoned"]
 
@@ -112,10 +114,17 @@ class Frame:
             else:
                 offset += 1
         begun = _begun(bytes(free))
-        spent = standing.spent + (standing.part is Part.FREE)
-        if begun is None or (begun and spent == self.max_tokens):
+        # A token that begins in the opening mark is one of reasoning if more than the mark is said.
+        is_spent = standing.part is Part.FREE or len(free) > min(offset, len(self.end))
+        spent = standing.spent + is_spent
+        if begun is None or self._is_past(spent, is_whole=not begun):
             return None
         return self.placed(Standing(part, offset, begun, spent)), answer
+
+    def _is_past(self, spent: int, *, is_whole: bool) -> bool:
+        """Whether so many tokens are too many; the last ends with a whole character."""
+        bound = self.max_tokens
+        return bound is not None and (spent > bound or (spent == bound and not is_whole))
 
     def row(self, standing: Standing) -> Row:
         """Return which tokens may come before the constrained text: [ceil(vocab / 32)] i32."""
@@ -183,7 +192,12 @@ class Reasoned:
         if self._past[-1].part is Part.ANSWER:
             self._answer.fill(mask, row)
         else:
-            mask[row] = torch.from_numpy(self._frame.row(self._past[-1]))
+            mask.numpy()[row] = self.row()
+
+    def row(self) -> Row:
+        """Return which tokens may come next."""
+        standing = self._past[-1]
+        return self._answer.row() if standing.part is Part.ANSWER else self._frame.row(standing)
 
     def accept(self, token: int) -> bool:
         """Advance by a token."""

@@ -123,16 +123,19 @@ class Compiler:
         contract: Contract,
         core: Core,
     ) -> MaskedGrammar:
+        def begin() -> Matcher:
+            return Matcher(xgrammar.GrammarMatcher(compiled), self._ids, 0)
+
         result = MaskedGrammar(
             spec,
             contract,
             core,
             FINITE,
             self._ids.vocabulary,
-            lambda: Matcher(xgrammar.GrammarMatcher(compiled), self._ids, 0),
+            begin,
             lambda: Lowered("xgrammar", compiled.serialize_json(), json.dumps(core), contract),
         )
-        if not result.matcher().row().any():
+        if not begin().row().any():
             raise UnsatisfiableError("no token of the vocabulary can begin it", kind=spec.kind)
         return result
 

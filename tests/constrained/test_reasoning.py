@@ -44,6 +44,7 @@ SPECS = {
     "json": GrammarSpec.json_schema(SCHEMA).after(MARKS),
     "regex": GrammarSpec.regex("[a-d]{2}<?").after(Reasoning(end="</</", max_tokens=3)),
     "ebnf": GrammarSpec.ebnf('root ::= "(" root ")" | "x<" | "</t"').after(MARKS),
+    "none": GrammarSpec.regex("[ab]<?").after(Reasoning("<x>", "</x>", max_tokens=0)),
     "unbounded": GrammarSpec.choices(["ab", "<>"]).after(Reasoning()),
 }
 
@@ -96,6 +97,19 @@ def test_the_bound_holds_in_tokens_and_the_close_is_forced(
     assert not any(fed(matcher, letters, "a", "</", "x<"))
     assert all(fed(matcher, letters, "thi", "nk>", "\n\n{"))
     assert matcher.forced() == '"a":'
+
+
+def test_no_reasoning_at_all_is_a_bound_too(
+    compiler: auto_backend.Compiler, letters: Vocabulary
+) -> None:
+    spec = GrammarSpec.regex("[ab]").after(Reasoning(begin="<x>", end="</x>", max_tokens=0))
+    for pieces, is_taken in [(("<", "x", ">"), True), (("<", "x", "></"), True)]:
+        matcher = compiler.compile(spec).matcher()
+        assert fed(matcher, letters, *pieces)[-1] is is_taken
+        assert "</x>".endswith(matcher.forced())
+        assert not any(fed(matcher, letters, "a", "ab"))
+    matcher = compiler.compile(spec).matcher()
+    assert fed(matcher, letters, "<", "x", ">{") == [True, True, False]
 
 
 def test_a_mark_that_comes_by_itself_ends_the_reasoning(
