@@ -8,7 +8,7 @@ and are cast on the way into the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -168,14 +168,13 @@ class GGUFTensors:
             found[name] = Stored(self.path, entry.shape, kind, layout is not None)
         return found
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+    def fill(self, name: str, into: Tensor) -> None:
         """See `Source`."""
-        for name in sorted(names, key=lambda name: self._file.entries[self._names[name]].offset):
-            tensor = _decode(self._file, self._names[name])
-            part = self._names[name].split(".")[-2]
-            if self._is_permuted and part in ("attn_q", "attn_k"):
-                tensor = self._in_halves(tensor, part)
-            yield name, tensor
+        tensor = _decode(self._file, self._names[name])
+        part = self._names[name].split(".")[-2]
+        if self._is_permuted and part in ("attn_q", "attn_k"):
+            tensor = self._in_halves(tensor, part)
+        into.copy_(tensor.view(into.shape))
 
     def _in_halves(self, rows: Tensor, part: str) -> Tensor:
         field = "head_count" if part == "attn_q" else "head_count_kv"

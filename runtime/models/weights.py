@@ -1,14 +1,18 @@
 """Filling a model with the tensors of a checkpoint, whatever the format of its files.
 
 Everything that headers tell is checked before a number is read, so that a checkpoint which does
-not fit is refused at once. Each tensor is copied once, cast and moved on the way.
+not fit is refused at once. Each tensor is copied once, cast and moved on the way, by `WORKERS`
+threads: a read is half a copy from the page cache and half the faults of fresh memory, and neither
+holds Python's lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +23,7 @@ from tqdm import tqdm
 from ..errors import ModelLoadError
 
 MAX_LISTED = 3  # tensors that a message names
+WORKERS = 4  # threads that read
 
 
 class Gathering:
@@ -90,7 +95,8 @@ class Stored:
     file: Path
     shape: tuple[int, ...]
     dtype: str  # as the format spells it
-    is_readable: bool  # whether it is of a float type that `Source.read` gives
+    is_readable: bool  # whether it is of a float type that `Source.fill` reads
+    offset: int = 0  # of its numbers in the file, in bytes
 
 
 class Source(Protocol):
@@ -109,11 +115,17 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-        """Yield tensors of a float type, in any order, each good until the next is asked for.
+    def fill(self, name: str, into: Tensor) -> None:
+        """Write a readable tensor's numbers, in their order, cast and moved on the way.
+
+        Any number of threads may, for different tensors.
+
+        Args:
+            name: of the tensor.
+            into: as many numbers, in any shape, strides, dtype and device.
 
         Raises:
-            ModelLoadError: a file cannot be read.
+            ModelLoadError: the file cannot be read.
         """
         ...
 
@@ -139,14 +151,30 @@ def load_weights(
     _check_names(source.path, stored, targets, ignored)
     for name, target in targets.items():
         _check_header(name, stored[name], target)
+    # What is gathered is gathered one after the other: several matrices at a time would be plain.
+    count = 1 if any(target.gathering is not None for target in targets.values()) else WORKERS
+    names = [name for name in stored if name in targets]  # as they lie in the files
     sums: dict[str, Tensor] = {}
-    with tqdm(total=len(targets), desc="weights", unit="tensor", delay=1.0) as progress:
-        for name, tensor in source.read(list(targets)):
-            with torch.inference_mode(), targets[name].filling() as view:
-                view.copy_(tensor.view(view.shape))
-                sums[name] = view.sum()  # left on its device: one wait for all, at the end
-            progress.update()
+    with (
+        ThreadPoolExecutor(count, "weights") as workers,
+        tqdm(total=len(names), desc="weights", unit="tensor", delay=1.0) as progress,
+    ):
+        filled = workers.map(partial(_fill, source, targets), names)
+        try:
+            for name, total in zip(names, filled, strict=True):
+                sums[name] = total
+                progress.update()
+        except BaseException:
+            workers.shutdown(cancel_futures=True)
+            raise
     _check_finite(source, targets, sums)
+
+
+def _fill(source: Source, targets: Mapping[str, Target], name: str) -> Tensor:
+    """Fill a target and return its sum, left on its device: one wait for all, at the end."""
+    with torch.inference_mode(), targets[name].filling() as view:
+        source.fill(name, view)
+        return view.sum()
 
 
 def _check_names(
@@ -197,8 +225,9 @@ def _check_finite(
         return
     is_finite = torch.stack([part.double() for part in sums.values()]).isfinite().tolist()
     suspects = [name for name, good in zip(sums, is_finite, strict=True) if not good]
-    for name, read in source.read(suspects):
-        tensor = read.to(targets[name].view.dtype)
+    for name in suspects:
+        tensor = torch.empty(targets[name].shape, dtype=targets[name].view.dtype)
+        source.fill(name, tensor)
         bad = tensor.isfinite().logical_not_()
         if count := int(bad.sum()):
             first = bad.nonzero()[0].tolist()

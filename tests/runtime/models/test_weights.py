@@ -170,12 +170,23 @@ def test_sums_that_overflow_are_no_reason_to_refuse(tmp_path: Path) -> None:
     load_weights(Shards(tmp_path), targets())
 
 
-def test_tensors_beyond_a_window_of_the_map_are_read(
+def test_tensors_that_are_cast_are_read_in_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "WINDOW_BYTES", 24)
-    many = {f"t{i}": torch.full((i % 4 + 1,), float(i)) for i in range(20)}
+    monkeypatch.setattr(shards, "CHUNK_BYTES", 8)
+    many = {f"t{i}": torch.arange(i % 5 + 1.0) + i for i in range(20)}
     save_file(many, tmp_path / SINGLE)
-    filled = {name: Target.whole(torch.zeros_like(tensor)) for name, tensor in many.items()}
-    load_weights(Shards(tmp_path), filled)
-    assert all(torch.equal(filled[name].view, tensor) for name, tensor in many.items())
+    for dtype in (torch.float32, torch.float64):
+        filled = {name: Target.whole(torch.zeros_like(many[name], dtype=dtype)) for name in many}
+        load_weights(Shards(tmp_path), filled)
+        assert all(torch.equal(filled[name].view, many[name].to(dtype)) for name in many)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / SINGLE
+    save_file(TENSORS, path)
+    source = Shards(tmp_path)
+    source.stored()
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ModelLoadError, match=r"model\.safetensors: it has become shorter"):
+        load_weights(source, targets())
