@@ -8,13 +8,12 @@ from typing import NamedTuple
 class Namespace(NamedTuple):
     """What must be equal besides the tokens for keys and values to be shared.
 
-    The same ids stand for other keys and values under another adapter or around other images,
-    and tenants must not learn from a hit what others have asked.
+    The same ids stand for other keys and values under another adapter, and tenants must not learn
+    from a hit what others have asked.
     """
 
     tenant: str = ""  # a salt; the requests of one tenant share prefixes
     adapter: str = ""  # the id of the LoRA adapter; empty: the model itself
-    content: str = ""  # a hash of what the tokens only stand for, such as images
 
     @classmethod
     def of(cls, value: Namespace | str) -> Namespace:
@@ -24,5 +23,5 @@ class Namespace(NamedTuple):
     @property
     def label(self) -> str:
         """The parts that are set, for people: not for telling namespaces apart."""
-        parts = [("tenant", self.tenant), ("adapter", self.adapter), ("content", self.content)]
+        parts = [("tenant", self.tenant), ("adapter", self.adapter)]
         return ", ".join(f"{name} {value!r}" for name, value in parts if value) or "default"

@@ -25,7 +25,8 @@ from .fetch import Fetcher
 MAX_IMAGES = 64  # of one prompt
 MAX_IMAGE_BYTES = 20 << 20  # of a file
 MAX_PIXELS = 40_000_000  # of a decoded image; some 120 MB
-MAX_AT_ONCE = 2  # images that are being decoded
+MAX_FETCHES = 16  # at once, of all requests
+MAX_DECODING = 2  # likewise
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 
 
@@ -46,7 +47,8 @@ class Pictures:
         self._fetcher = fetcher or Fetcher()
         self._processor: Any = None
         self._loading = threading.Lock()
-        self._turns = asyncio.Semaphore(MAX_AT_ONCE)
+        self._fetches = asyncio.Semaphore(MAX_FETCHES)
+        self._turns = asyncio.Semaphore(MAX_DECODING)
 
     def open(self, sight: Sight | None, tokenizer: Tokenizer) -> None:
         """Learn what the model is, once that is known."""
@@ -66,7 +68,8 @@ class Pictures:
         """
         sight = self.required_sight()
         if url.startswith(("http://", "https://")):
-            data = await self._fetcher.fetch(url, MAX_IMAGE_BYTES)
+            async with self._fetches:
+                data = await self._fetcher.fetch(url, MAX_IMAGE_BYTES)
         else:
             data = _decoded(url)
         if len(data) > MAX_IMAGE_BYTES:
@@ -80,7 +83,12 @@ class Pictures:
         """Return the images of one prompt; see `load`."""
         if len(urls) > MAX_IMAGES:
             raise InvalidRequestError(f"{len(urls)} images in a prompt; at most {MAX_IMAGES}")
-        return [await self.load(url) for url in urls]
+        try:
+            async with asyncio.TaskGroup() as group:
+                loading = [group.create_task(self.load(url)) for url in urls]
+        except BaseExceptionGroup as failures:  # the others are cancelled
+            raise failures.exceptions[0] from None
+        return [task.result() for task in loading]
 
     def required_sight(self) -> Sight:
         """Return what images are to the model.

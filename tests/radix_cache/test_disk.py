@@ -20,7 +20,7 @@ from radixlm.radix_cache.kv import KVPool
 from radixlm.radix_cache.snapshot import ROOT, Entry, Outline, SavedPin, fault_of
 
 FACTS = {"model": "a1", "dtype": "float32"}
-NAMESPACES = [Namespace(), Namespace("tenant", "adapter", "image")]
+NAMESPACES = [Namespace(), Namespace("tenant", "adapter")]
 
 
 def tokens_of(*ids: int) -> Tokens:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -11,19 +13,27 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
+from radixlm.runtime.attention.plain import PlainAttention
 from radixlm.runtime.config import CacheConfig, ModelConfig
 from radixlm.runtime.desk import pictures
 from radixlm.runtime.engine.inputs import Glimpse, Row
 from radixlm.runtime.engine.runner import Runner
-from radixlm.runtime.errors import InvalidRequestError
+from radixlm.runtime.errors import InvalidRequestError, ModelLoadError
 from radixlm.runtime.images import Image
+from radixlm.runtime.messages import Sight
+from radixlm.runtime.models.llava import SightedSettings
+from radixlm.runtime.models.registry import find_family
+from radixlm.runtime.models.settings import Settings
 from radixlm.runtime.offline import Engine
 
 from .vision import IMAGE, ROWS, picture, write_llava
 
 pytest.importorskip("PIL", reason="Pillow, of the extra `vision`, is not installed")
 TOLERANCE = 2e-4  # of logits in f32
+GREEDY = {"temperature": 0, "max_new_tokens": 4, "ignore_eos": True}
+QUESTION = f"Look: {IMAGE} What is it?"
 PROMPT = f"Tell me: {IMAGE} is a picture, {IMAGE} is another. What is it?"
 
 
@@ -68,19 +78,55 @@ class Reference:
         return new
 
 
+def load(folder: Path | str, kernels: str) -> Runner:
+    model = ModelConfig(
+        model_path=str(folder),
+        dtype="float32",
+        device="cuda" if kernels == "cuda" else "cpu",
+        disable_cpu_kernels=kernels == "torch",
+    )
+    return Runner.load(model, CacheConfig(max_total_tokens=200))
+
+
 @pytest.mark.parametrize("chunk", [1000, 11])
 @pytest.mark.parametrize(
     ("tower", "text", "kernels"),
-    [("clip", "llama", True), ("clip", "llama", False), ("siglip", "qwen2", False)],
+    [
+        ("clip", "llama", "compiled"),
+        ("clip", "llama", "torch"),
+        ("siglip", "qwen2", "torch"),
+        pytest.param("clip", "llama", "cuda", marks=pytest.mark.gpu),
+        pytest.param("siglip", "qwen2", "cuda", marks=pytest.mark.gpu),
+    ],
 )
 def test_logits_are_those_of_transformers_however_a_prompt_is_cut(
-    tmp_path: Path, tower: str, text: str, kernels: bool, chunk: int
+    tmp_path: Path,
+    tower: str,
+    text: str,
+    kernels: str,
+    chunk: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if kernels == "cuda" and not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    if kernels == "compiled":
+        if shutil.which("g++") is None:
+            pytest.skip("g++ is not installed")
+
+        def unexpected(*_: object) -> None:
+            raise AssertionError("the compiled pass has its own attention")
+
+        monkeypatch.setattr(PlainAttention, "plan", unexpected)
     write_llava(tmp_path, tower=tower, text=text)
     reference = Reference(str(tmp_path))
     inputs = reference.inputs(PROMPT, [picture(1), picture(2)])
-    model = ModelConfig(model_path=str(tmp_path), device="cpu", disable_cpu_kernels=not kernels)
-    runner = Runner.load(model, CacheConfig(max_total_tokens=200))
+    runner = load(tmp_path, kernels)
+    difference = (logits(runner, inputs, chunk) - reference.logits(inputs)).abs().max()
+    assert difference < TOLERANCE
+
+
+def logits(runner: Runner, inputs: dict[str, torch.Tensor], chunk: int = 1000) -> torch.Tensor:
+    """Those after every position of a prompt, computed in chunks; on the host."""
     assert runner.sight is not None
     assert runner.sight.num_rows == ROWS
     tokens = inputs["input_ids"][0].numpy().astype(np.int32)
@@ -99,9 +145,95 @@ def test_logits_are_those_of_transformers_however_a_prompt_is_cut(
             if first < last:
                 glimpses.append(Glimpse(image, first - image.at, last - first, first - start))
         row = Row(tokens[start:stop], start, slots[:stop], 0, tuple(glimpses))
-        found.append(runner.forward([row]))
-    difference = (torch.cat(found) - reference.logits(inputs)).abs().max()
-    assert difference < TOLERANCE
+        found.append(runner.forward([row]).cpu())
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "head", "tower", "projector"),
+    [
+        (
+            "language_model.model.",
+            "language_model.lm_head.",
+            "vision_tower.vision_model.",
+            "multi_modal_projector.",
+        ),
+        (
+            "model.language_model.",
+            "lm_head.",
+            "model.vision_tower.vision_model.",
+            "model.multi_modal_projector.",
+        ),
+    ],
+)
+def test_tensors_are_found_under_every_name_that_they_were_saved_by(
+    llava: str, tmp_path: Path, text: str, head: str, tower: str, projector: str
+) -> None:
+    spelled = {
+        "language_model.model.": text,
+        "language_model.lm_head.": head,
+        "vision_tower.": tower,
+        "multi_modal_projector.": projector,
+    }
+
+    def renamed(name: str) -> str:
+        prefix = next(prefix for prefix in spelled if name.startswith(prefix))
+        return spelled[prefix] + name.removeprefix(prefix).removeprefix("vision_model.")
+
+    shutil.copytree(llava, tmp_path, dirs_exist_ok=True)
+    held = load_file(tmp_path / "model.safetensors")
+    save_file({renamed(name): part for name, part in held.items()}, tmp_path / "model.safetensors")
+    inputs = Reference(llava).inputs(QUESTION, [picture(1)])
+    found, wanted = (logits(load(folder, "torch"), inputs) for folder in (tmp_path, llava))
+    assert torch.equal(found, wanted)
+
+
+def test_settings_of_the_hub_say_what_they_leave_out(tmp_path: Path) -> None:
+    values: dict[str, Any] = {  # of llava-1.5-7b-hf, whose nested parts lack most of their fields
+        "architectures": ["LlavaForConditionalGeneration"],
+        "image_token_index": 32000,
+        "model_type": "llava",
+        "projector_hidden_act": "gelu",
+        "text_config": {
+            "architectures": ["LlamaForCausalLM"],
+            "max_position_embeddings": 4096,
+            "model_type": "llama",
+            "rms_norm_eps": 1e-05,
+            "torch_dtype": "float16",
+            "vocab_size": 32064,
+        },
+        "vision_config": {
+            "hidden_size": 1024,
+            "image_size": 336,
+            "intermediate_size": 4096,
+            "model_type": "clip_vision_model",
+            "num_attention_heads": 16,
+            "num_hidden_layers": 24,
+            "patch_size": 14,
+        },
+        "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default",
+    }
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    read = SightedSettings.read(Settings(values, "config.json"), tmp_path)
+    assert read.sight == Sight(image_token_id=32000, num_rows=576, shape=(3, 336, 336))
+    spec = find_family(read.text_architectures).read_spec(read.text)
+    assert (spec.hidden, len(spec.layers), spec.vocab_size) == (4096, 32, 32064)
+    assert spec.layers[0].norm.eps == 1e-05
+    values["vision_config"]["model_type"] = "pixtral"
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ModelLoadError, match="model_type 'pixtral', which is not supported"):
+        SightedSettings.read(Settings(values, "config.json"), tmp_path)
+
+
+@pytest.mark.parametrize("part", ["vision_tower.", "multi_modal_projector.linear_2"])
+def test_a_part_that_is_missing_is_named(llava: str, tmp_path: Path, part: str) -> None:
+    shutil.copytree(llava, tmp_path, dirs_exist_ok=True)
+    held = load_file(tmp_path / "model.safetensors")
+    kept = {name: tensor for name, tensor in held.items() if not name.startswith(part)}
+    save_file(kept, tmp_path / "model.safetensors")
+    with pytest.raises(ModelLoadError, match=rf"lacks {part.replace('.', '[.]')}"):
+        load(tmp_path, "torch")
 
 
 def test_greedy_texts_are_those_of_transformers(llava: str, engine: Engine) -> None:
@@ -115,10 +247,6 @@ def test_greedy_texts_are_those_of_transformers(llava: str, engine: Engine) -> N
     assert outputs[1] == reference.continued(PROMPT, images[1], 24)
     assert outputs[0] != outputs[1]
     assert len(set(outputs[0])) > 4
-
-
-GREEDY = {"temperature": 0, "max_new_tokens": 4, "ignore_eos": True}
-QUESTION = f"Look: {IMAGE} What is it?"
 
 
 def test_the_same_image_is_cached_and_another_of_its_size_is_not(engine: Engine) -> None:
@@ -151,6 +279,19 @@ def test_an_image_behind_another_image_is_another_prefix(engine: Engine) -> None
     assert cached(21, 23) == ROWS
     assert cached(22, 21) == 0
     assert cached(21, 22) >= 2 * ROWS
+
+
+@pytest.mark.slow
+def test_a_request_that_is_sent_back_to_the_queue_sees_its_images_again(llava: str) -> None:
+    params = {"temperature": 0, "max_new_tokens": 40, "ignore_eos": True}
+    images = [picture(seed) for seed in range(6)]
+    found = []
+    for slots in (2000, 140):
+        settings: dict[str, Any] = {"max_total_tokens": slots, "chunked_prefill_size": 16}
+        with Engine(model_path=llava, in_process=True, check_invariants=True, **settings) as made:
+            found.append(made.generate([QUESTION] * 6, params, image_data=images))
+    assert [one["output_ids"] for one in found[1]] == [one["output_ids"] for one in found[0]]
+    assert sum(one["meta_info"]["num_retractions"] for one in found[1]) > 0
 
 
 def test_prompt_logprobs_and_penalties_know_nothing_of_keys(llava: str, engine: Engine) -> None:
