@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from hostile_grammars import grammars  # noqa: E402
+from processes import family  # noqa: E402
 
 from radixlm.lang.backends.server_process import Runtime  # noqa: E402
 
@@ -199,32 +200,10 @@ def run(options: argparse.Namespace) -> Report:
     ):
         report = asyncio.run(measure(runtime.url, wanted, options))
         pid = runtime.endpoint.get_server_info()["pid"]
-        report.memory_mb = {f"{pid} {name}": mb for pid, name, mb in _family(pid)}
+        report.memory_mb = {
+            f"{one.name} {one.pid}": one.resident_bytes >> 20 for one in family(pid)
+        }
     return report
-
-
-def _family(pid: int) -> list[tuple[int, str, int]]:
-    """Return a process and those that it started: number, what runs, memory in use (MB)."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            pages = int((folder / "statm").read_text().split()[1])
-        except (OSError, IndexError):  # no process, or one that has ended
-            continue
-        number, parent = int(folder.name), int(fields[1])
-        if number == pid or parent == pid or _parent(parent) == pid:
-            name = next((w.decode() for w in words[1:] if b"." in w), words[0].decode())
-            found.append((number, name, pages * os.sysconf("SC_PAGE_SIZE") >> 20))
-    return found
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
 
 
 def show(report: Report) -> None:

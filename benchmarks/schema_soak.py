@@ -4,7 +4,8 @@
 
 Schemas are drawn at random and all differ; each is compiled for the shipped model's tokenizer, and
 a text is begun under it, so that its automaton grows as in use. The compiler keeps the most
-recently used. Memory counts from a quarter of the way on, when what it keeps is full.
+recently used. Memory counts from a quarter of the way on, when what it keeps is full: of this
+process, and of those that compile for it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import random
 import sys
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "src")]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
+
+from processes import family  # noqa: E402
 
 from radixlm.constrained.bitmask import allocate_bitmask  # noqa: E402
 from radixlm.constrained.errors import GrammarError  # noqa: E402
@@ -46,26 +49,44 @@ class Report:
     seconds: float = 0
     warm_bytes: int = 0
     end_bytes: int = 0
+    workers_warm_bytes: int = 0
+    workers_end_bytes: int = 0
+    resident_mb: list[int] = field(default_factory=list[int])  # at each twentieth of the way
 
     @property
     def growth_bytes(self) -> int:
-        """Of the process, after its warm-up."""
+        """Of this process, after its warm-up."""
         return self.end_bytes - self.warm_bytes
+
+    @property
+    def workers_growth_bytes(self) -> int:
+        """Of the others, after the warm-up."""
+        return self.workers_end_bytes - self.workers_warm_bytes
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing has grown by more than chance."""
+        return max(self.growth_bytes, self.workers_growth_bytes) <= MAX_GROWTH_BYTES
 
 
 def main() -> None:
     """Soak from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--schemas", type=int, default=20_000)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
     report = soak(options.schemas)
-    is_flat = report.growth_bytes <= MAX_GROWTH_BYTES
-    for name, value in (*asdict(report).items(), ("growth_bytes", report.growth_bytes)):
-        print(f"{name:16} {value:,}")
+    found = {
+        **asdict(report),
+        "growth_bytes": report.growth_bytes,
+        "workers_growth_bytes": report.workers_growth_bytes,
+        "flat": report.is_flat,
+    }
+    for name, value in found.items():
+        print(f"{name:20} {value}")
     if options.json:
-        print(json.dumps({**asdict(report), "growth_bytes": report.growth_bytes, "flat": is_flat}))
-    sys.exit(not is_flat)
+        print(json.dumps(found))
+    sys.exit(not report.is_flat)
 
 
 def soak(count: int) -> Report:
@@ -79,7 +100,9 @@ def soak(count: int) -> Report:
     with closing(tokenizer.grammar_compiler(vocabulary, "auto", None)) as compiler:
         for index in range(count):
             if index == int(count * WARM_UP_SHARE):
-                report.warm_bytes = resident_bytes()
+                report.warm_bytes, report.workers_warm_bytes = resident_bytes()
+            if index % max(count // 20, 1) == 0:
+                report.resident_mb.append(resident_bytes()[0] >> 20)
             source = {"title": f"schema {index}", **schema_of(rng, 3)}
             try:
                 matcher = compiler.compile(GrammarSpec.json_schema(source)).matcher()
@@ -91,7 +114,7 @@ def soak(count: int) -> Report:
                 allowed = [word * 32 + bit for word, bit in set_bits(mask[0].tolist(), rng)]
                 if not allowed or not matcher.accept(allowed[0]) or matcher.is_finished:
                     break
-        report.end_bytes = resident_bytes()
+        report.end_bytes, report.workers_end_bytes = resident_bytes()
     report.seconds = round(time.monotonic() - began, 1)
     return report
 
@@ -138,11 +161,11 @@ def schema_of(rng: random.Random, depth: int) -> dict[str, Any]:
             return {"type": "object", "properties": parts, "required": sorted(parts)[:2]}
 
 
-def resident_bytes() -> int:
-    """The process's memory that is in use."""
+def resident_bytes() -> tuple[int, int]:
+    """Return the memory in use by this process, and by those that it has started."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    own, *others = sorted(family(os.getpid()), key=lambda one: one.pid != os.getpid())
+    return own.resident_bytes, sum(one.resident_bytes for one in others)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,9 @@ __all__ = ["Compiler"]
 
 Row = NDArray[np.int32]  # of a mask; as numpy, whose small operations cost a tenth of torch's
 
+# Alternatives that are open at one place: each choice of a list takes 1, each optional property 4,
+# and filling a mask some 10 us for each of those. llguidance's own bound, 2,000, cuts off texts.
+MAX_ROW_ITEMS = 20_000
 MAX_LEXER_STATES = 50_000  # of one grammar, at 1 to 2 KB
 LAYOUT = {  # the separators are patterns; see `ebnf.COMMA`
     "item_separator": ", ?",
@@ -75,7 +78,9 @@ class Compiler:
             slices=llguidance.LLTokenizer.json_slices(),
         )
         self._limits = llguidance.LLParserLimits(
-            max_lexer_states=MAX_LEXER_STATES, verbose_errors=False
+            max_items_in_row=MAX_ROW_ITEMS,
+            max_lexer_states=MAX_LEXER_STATES,
+            verbose_errors=False,
         )
         self._vocabulary = vocabulary
         self._stop_row = _stop_row(vocabulary)

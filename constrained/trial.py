@@ -17,7 +17,7 @@ from .grammar import Grammar, Matcher
 
 __all__ = ["try_out"]
 
-MAX_MASK_S = 0.2
+MAX_MASK_S = 0.1
 TRIAL_S = 1.0  # of all masks; then the grammar has been slow, but never too slow
 TEXTS, TOKENS = 2, 24
 

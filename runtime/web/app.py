@@ -12,7 +12,7 @@ from aiohttp import web
 
 from ..config import ServerConfig
 from ..desk.desk import Desk
-from . import cache, embeddings, native, openai_api, programs
+from . import cache, embeddings, metrics, native, openai_api, programs
 from .answers import Formats
 from .errors import Handler, errors, native_body, retry_after
 
@@ -68,6 +68,7 @@ def make_app(desk: Desk, server: ServerConfig, sampling: Mapping[str, Any]) -> w
     app["draining"] = asyncio.Event()
     app["open"] = set()
     app.add_routes(native.routes)
+    app.add_routes(metrics.routes)
     app.add_routes(cache.routes)
     app.add_routes(embeddings.routes)
     app.add_routes(openai_api.routes)
