@@ -10,7 +10,8 @@ What goes on behind a value is added up on the way to it. In definitions that re
 circles, and in values of any kind, that has no bound: there it is paid for every bracket that the
 text has opened.
 
-What is not read is a conjunction, and a pattern of keys beside others: then there is no ceiling.
+A conjunction is opened first (`loose.py`). Where that is not exact, and for patterns of keys beside
+others, there is no ceiling.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from .expressions import (
     read_grammar,
 )
 from .keywords import TYPES, is_a
+from .loose import loosened
 from .normal.form import Core
 from .pattern import lower_pattern
 from .spec import GrammarSpec, parse_json
@@ -100,7 +102,11 @@ def ceiling(spec: GrammarSpec, core: Core, speller: Speller) -> Ceiling | None:
                 options = parse_json(spec.source, kind=spec.kind)
                 return Ceiling(_listed(options, speller).worst, 0)
             case "json_schema" | "json_object":
-                return _Walk(core, speller).ceiling()
+                try:
+                    return _Walk(core, speller).ceiling()
+                except UnboundedError:
+                    opened, is_exact = loosened(core)
+                    return _Walk(opened, speller).ceiling() if is_exact else None
             case "ebnf" | "gbnf" | "lark" | "structural_tag":
                 return None
     except (GrammarError, UnreadableError, UnboundedError, RecursionError):

@@ -1,36 +1,47 @@
-"""Core schemas made such that EBNF holds them: near what they were, and never called the same.
+"""Core schemas made such that EBNF holds them: the same where that can be, else one near it.
 
-Conjunctions are merged keyword by keyword, after their alternatives are multiplied out; of two
-patterns one is kept; what one keyword of a pair cannot say beside the other is left out.
+Conjunctions are merged keyword by keyword, after their references are opened and their alternatives
+multiplied out. Where one schema cannot say the same, of two patterns one is kept, and what one
+keyword of a pair cannot say beside the other is left out.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Set
 from typing import Any
 
+from .errors import GrammarError
 from .normal.form import Core
+from .normal.joined import both_of, common_types
+from .schema import COMBINATORS, lower_schema
 
 __all__ = ["loosened"]
 
 MAX_CASES = 24  # of one conjunction
 MAX_REFERENCES = 8  # opened inside each other
+LENGTHS = {"minLength", "maxLength"}
+BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 
 
-def loosened(core: Core) -> Core:
-    """Return a core schema that `lower_schema` takes, if one is found that is near `core`."""
+def loosened(core: Core) -> tuple[Core, bool]:
+    """Return a core schema without conjunctions, and whether it takes the same values.
+
+    `lower_schema` takes it, if one is found that is near `core`.
+    """
     definitions: dict[str, Core] = {} if isinstance(core, bool) else core.get("$defs", {})
     walk = _Loosening(definitions)
     result = walk.of(core)
     if isinstance(result, dict) and definitions:
-        return {**result, "$defs": {name: walk.of(part) for name, part in definitions.items()}}
-    return result
+        result = {**result, "$defs": {name: walk.of(part) for name, part in definitions.items()}}
+    return result, walk.is_exact
 
 
 class _Loosening:
     def __init__(self, definitions: Mapping[str, Core]) -> None:
         self._definitions = definitions
+        self.is_exact = True  # so far
 
     def of(self, core: Core) -> Core:
         """Loosen a schema and all below it."""
@@ -59,28 +70,46 @@ class _Loosening:
         factors = [[rest], *(self._cases(part, depth) for part in core.get("allOf", ()))]
         if "anyOf" in core:
             factors.append([case for part in core["anyOf"] for case in self._cases(part, depth)])
-        if "$ref" in core and depth < MAX_REFERENCES:
-            target = self._definitions.get(core["$ref"].rpartition("/")[2], True)
-            factors.append(self._cases(target, depth + 1))
+        if "$ref" in core:
+            self.is_exact &= depth < MAX_REFERENCES
+            if depth < MAX_REFERENCES:
+                target = self._definitions.get(core["$ref"].rpartition("/")[2], True)
+                factors.append(self._cases(target, depth + 1))
+        self.is_exact &= math.prod(map(len, factors)) <= 16 * MAX_CASES
         found: list[dict[str, Any]] = []
         for combination in itertools.islice(itertools.product(*factors), 16 * MAX_CASES):
             merged: dict[str, Any] | None = {}
             for part in combination:
-                merged = None if merged is None else _merged(merged, part)
+                merged = None if merged is None else self._merged(merged, part)
             if merged is not None and merged not in found:
                 found.append(merged)
+        self.is_exact &= len(found) <= MAX_CASES
         return found[:MAX_CASES]
+
+    def _merged(self, left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what satisfies two schemas without combinators; None if nothing does."""
+        both = both_of(left, right)
+        if both is False:
+            return None
+        if isinstance(both, dict) and not both.keys() & set(COMBINATORS):
+            return both
+        if left and right:
+            self.is_exact = False
+        return _near(left, right)
 
     def _leaf(self, core: dict[str, Any]) -> Core:
         """Loosen a schema without combinators."""
         core = dict(core)
         if "enum" in core or "const" in core:
-            return {key: core[key] for key in ("enum", "const", "type") if key in core}
-        if "pattern" in core:
-            core.pop("minLength", None)
-            core.pop("maxLength", None)
-        if core.get("multipleOf", 1) != 1:
-            core.pop("multipleOf")
+            return self._without(core, core.keys() - {"enum", "const", "type"})
+        if (
+            "pattern" in core
+            and core.keys() & LENGTHS
+            and not _is_held(core, {"pattern", *LENGTHS})
+        ):
+            core = self._without(core, LENGTHS)
+        if core.get("multipleOf", 1) != 1 and not _is_held(core, {"type", "multipleOf", *BOUNDS}):
+            core = self._without(core, {"multipleOf"})
         if "patternProperties" in core and (
             len(core["patternProperties"]) > 1
             or core.get("properties")
@@ -91,6 +120,7 @@ class _Loosening:
                 *core.pop("patternProperties").values(),
             ]
             core["additionalProperties"] = True if True in others else {"anyOf": others}
+            self.is_exact = False
         for key in ("properties", "patternProperties"):
             if key in core:
                 core[key] = {name: self.of(part) for name, part in core[key].items()}
@@ -101,9 +131,22 @@ class _Loosening:
             core["prefixItems"] = [self.of(part) for part in core["prefixItems"]]
         return core
 
+    def _without(self, core: dict[str, Any], keywords: Set[str]) -> dict[str, Any]:
+        self.is_exact = self.is_exact and not core.keys() & keywords
+        return {key: value for key, value in core.items() if key not in keywords}
 
-def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what satisfies two schemas without combinators; None if nothing does."""
+
+def _is_held(core: dict[str, Any], keywords: Set[str]) -> bool:
+    """Whether EBNF holds some keywords of a schema together."""
+    try:
+        lower_schema({key: value for key, value in core.items() if key in keywords})
+    except GrammarError:
+        return False
+    return True
+
+
+def _near(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what nearly satisfies two schemas without combinators; None if nothing does."""
     result = {**right, **left}
     for key in left.keys() & right.keys():
         ours, theirs = left[key], right[key]
@@ -112,7 +155,7 @@ def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any] | Non
         elif key in ("maximum", "exclusiveMaximum") or key.startswith("max"):
             result[key] = min(ours, theirs)
         elif key == "type":
-            types = _common_types(ours, theirs)
+            types = common_types(ours, theirs)
             if not types:
                 return None
             result[key] = types
@@ -130,12 +173,3 @@ def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any] | Non
         elif key in ("items", "additionalProperties"):
             result[key] = {"allOf": [ours, theirs]}
     return result
-
-
-def _common_types(ours: Any, theirs: Any) -> list[str]:
-    left = ours if isinstance(ours, list) else [ours]
-    right = theirs if isinstance(theirs, list) else [theirs]
-    common = [one for one in left if one in right]
-    if ("integer" in left and "number" in right) or ("number" in left and "integer" in right):
-        common.append("integer")
-    return list(dict.fromkeys(common))

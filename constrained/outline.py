@@ -94,7 +94,8 @@ def _of_schema(core: Core, numbers: Unbounded) -> Outline:
     try:
         return Outline(_read(lower_schema(core, numbers)))
     except GrammarError:
-        return Outline(_read(lower_schema(loosened(core), numbers)), is_exact=False)
+        near, is_exact = loosened(core)
+        return Outline(_read(lower_schema(near, numbers)), is_exact=is_exact)
 
 
 def _of_tags(spec: GrammarSpec, numbers: Unbounded) -> Outline:
@@ -105,8 +106,9 @@ def _of_tags(spec: GrammarSpec, numbers: Unbounded) -> Outline:
         try:
             return schema_expression(core, rules, numbers)
         except GrammarError:
-            is_exact = False
-            return schema_expression(loosened(core), rules, numbers)
+            near, is_same = loosened(core)
+            is_exact = is_exact and is_same
+            return schema_expression(near, rules, numbers)
 
     text = ebnf_of(read_tags(spec).part, write, counts_text=False)
     is_exact = is_exact and "max_chars" not in spec.source and "(=" not in spec.source

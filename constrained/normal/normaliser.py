@@ -16,6 +16,7 @@ from . import alternatives
 from .arrays import ARRAY, array
 from .form import Core, all_of, any_of, values
 from .inhabited import without_empty
+from .joined import joined
 from .negation import negated
 from .objects import DEPENDENCIES, OBJECT, dependencies, object_
 from .values import NUMBER, STRING, is_annotation, number, string
@@ -54,8 +55,9 @@ def normalise(document: Any, *, exclude: bool = True) -> Normal:
             beyond `MAX_SCHEMAS`.
     """
     walk = Normaliser(exclude=exclude)
-    core = walk.positive(root_place(document))
-    core, definitions = without_empty(core, walk.definitions)
+    core = joined(walk.positive(root_place(document)))
+    named = {name: joined(inner) for name, inner in walk.definitions.items()}
+    core, definitions = without_empty(core, named)
     if isinstance(core, dict) and definitions:
         core = {**core, "$defs": definitions}
     return Normal(core, Contract.joined(walk.findings))
