@@ -14,6 +14,7 @@ from ..quant import Int4, Int8, Plain, Weight
 from .layers import Linear
 
 F32, BF16, INT8, INT4 = range(4)
+ROWS = 1024  # that are looked at together
 
 
 class Matrix(ctypes.Structure):
@@ -70,41 +71,61 @@ class Packer:
     def _matrix(self, weights: Sequence[Weight], bias: Tensor | None) -> Matrix:
         """Pack weights of one form, whose panels take turns."""
         form = weights[0]
-        sides = [self._take_turns(side) for side in zip(*map(_tensors, weights), strict=True)]
+        values, *sides = zip(*map(_tensors, weights), strict=True)
+        others = [self._take_turns(side) for side in sides]  # small beside the values
         if bias is not None:
             bias = self._padded(bias.float())
         matrix = Matrix(
             bias=None if bias is None else self.floats(bias),
-            num_panels=len(sides[0]) // self._panel,
-            inputs=sides[0].shape[1],
+            num_panels=len(values) * self._num_panels(values[0]),
+            inputs=values[0].shape[1],
         )
         if isinstance(form, Plain):
-            values = exact(sides[0])
-            matrix.kind = BF16 if values.dtype == torch.bfloat16 else F32
-            matrix.panels = self._panels(values, 2 if matrix.kind == BF16 else 1)
+            is_half = all(map(_is_half, values))
+            matrix.kind = BF16 if is_half else F32
+            dtype = torch.bfloat16 if is_half else torch.float32
+            matrix.panels = self._panels(values, dtype, 2 if is_half else 1)
         elif isinstance(form, Int8):
             matrix.kind, matrix.group = INT8, matrix.inputs
-            matrix.panels = self._panels(sides[0], 4)
-            matrix.scales = self.floats(sides[1].float() * 2.0**-24)  # as the kernel takes bytes
+            matrix.panels = self._panels(values, values[0].dtype, 4)
+            matrix.scales = self.floats(others[0].float() * 2.0**-24)  # as the kernel takes bytes
         else:
             assert isinstance(form, Int4), "every form has its panels"
             matrix.kind, matrix.group = INT4, form.group
             matrix.inputs *= 2
-            matrix.panels = self._panels(sides[0], 4)
-            matrix.scales, matrix.lowest = (self._panels(side.float()) for side in sides[1:])
+            matrix.panels = self._panels(values, values[0].dtype, 4)
+            matrix.scales, matrix.lowest = (self._panels([o], torch.float32) for o in others)
         return matrix
 
-    def _panels(self, rows: Tensor, together: int = 1) -> int:
-        """Return the address of [panels, columns / together, panel, together]."""
-        columns = rows.shape[1]
-        panels = rows.view(-1, self._panel, columns // together, together)
-        return self.address(panels.permute(0, 2, 1, 3).contiguous())
+    def _panels(self, parts: Sequence[Tensor], dtype: torch.dtype, together: int = 1) -> int:
+        """Return the address of [panels, columns / together, panel, together].
+
+        Nothing is held but the parts and what is packed: a copy of the largest matrix, an output
+        head, would be an eighth of a model.
+        """
+        size, groups = self._panel, parts[0].shape[1] // together
+        count = len(parts) * self._num_panels(parts[0])
+        packed = torch.empty(count, groups, size, together, dtype=dtype)
+        for turn, part in enumerate(parts):
+            into = packed[turn :: len(parts)]
+            whole, rest = divmod(len(part), size)
+            rows = part.view(len(part), groups, together)
+            full = rows[: whole * size].view(whole, size, groups, together)
+            into[:whole] = full.permute(0, 2, 1, 3)
+            into[whole:] = 0
+            if rest:
+                into[whole, :, :rest] = rows[whole * size :].permute(1, 0, 2)
+        return self.address(packed)
+
+    def _num_panels(self, rows: Tensor) -> int:
+        """How many panels a part has: an even number."""
+        return 2 * -(-len(rows) // (2 * self._panel))
 
     def _take_turns(self, parts: Iterable[Tensor]) -> Tensor:
         """Interleave rows by whole panels, filled up with zeros to an even number of panels."""
         padded = [self._padded(part) for part in parts]
         panels = [part.view(-1, self._panel, *part.shape[1:]) for part in padded]
-        return self._padded(torch.stack(panels, 1).flatten(0, 2))
+        return torch.stack(panels, 1).flatten(0, 2)
 
     def _padded(self, rows: Tensor) -> Tensor:
         missing = -len(rows) % (2 * self._panel)
@@ -113,8 +134,15 @@ class Packer:
 
 def exact(weight: Tensor) -> Tensor:
     """Return numbers as bfloat16 if that holds them all."""
-    half = weight.bfloat16()
-    return half if torch.equal(half.to(weight.dtype), weight) else weight
+    return weight.bfloat16() if _is_half(weight) else weight
+
+
+def _is_half(weight: Tensor) -> bool:
+    """Whether bfloat16 holds all the numbers of [rows, columns]."""
+    if weight.dtype == torch.bfloat16:
+        return True
+    pieces = (weight[start : start + ROWS] for start in range(0, len(weight), ROWS))
+    return all(torch.equal(piece.bfloat16().to(piece.dtype), piece) for piece in pieces)
 
 
 def _tensors(weight: Weight) -> tuple[Tensor, ...]:
