@@ -182,8 +182,8 @@ class Matcher:
             if not self._matcher.is_accepting():
                 return False
             self._is_stopped = True
-        else:
-            # By the mask, not by `validate_tokens`: only a mask refills the fuel that all matches
+        elif self._row is not None or self._matcher.try_consume_tokens([token]) == 0:
+            # A refusal is believed by the mask alone: only a mask refills the fuel that all matches
             # of a grammar burn together, and without fuel every token is refused silently.
             if not int(self.row()[token // 32]) >> token % 32 & 1:
                 return False

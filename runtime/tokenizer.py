@@ -297,7 +297,13 @@ class Tokenizer:
         """What spells forced texts in the tokens of a vocabulary of this tokenizer."""
         from ..constrained.forced import Spelling
 
-        return Spelling(vocabulary, partial(self.encode, add_special_tokens=False))
+        encode = partial(self.encode, add_special_tokens=False)
+        encode("")  # by which the tokenizer forgets truncation and padding
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return Spelling(vocabulary, encode)
+        # The same without what `transformers` wraps around it: 25 µs for a short text, and not 75.
+        return Spelling(vocabulary, lambda text: backend.encode(text, add_special_tokens=False).ids)
 
 
 def render_plain(messages: Messages, roles: RoleFormat, *, add_generation_prompt: bool) -> str:

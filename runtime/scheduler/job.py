@@ -36,6 +36,7 @@ class Job:
     count: int
     max_new: int  # after clipping to the context and the pool
     options: Options | None = None
+    prompt: int = field(init=False)  # tokens of the prompt, and of a tree of options
     prompt_key: NDArray[np.int32] | None = None  # [prompt] as the tree knows it, with images
     lease: Lease | None = None
     computed: int = 0  # tokens whose KV is in the pool, or will be after the passes under way
@@ -59,6 +60,9 @@ class Job:
     top_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])
     id_logprobs: list[TopLogprobs] = field(default_factory=list[TopLogprobs])
 
+    def __post_init__(self) -> None:
+        self.prompt = len(self.submit.tokens) + (0 if self.options is None else len(self.options))
+
     @classmethod
     def of(cls, submit: Submit, *, max_new: int) -> Job:
         """A job that has computed nothing yet."""
@@ -71,11 +75,6 @@ class Job:
         if submit.images:
             key = keyed(tokens[: len(submit.tokens)], submit.images)
         return cls(submit, tokens, len(tokens), max_new, options, key)
-
-    @property
-    def prompt(self) -> int:
-        """Length of the prompt in tokens, those of a tree of options included."""
-        return len(self.submit.tokens) + (0 if self.options is None else len(self.options))
 
     @property
     def generated(self) -> int:

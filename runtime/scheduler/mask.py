@@ -58,4 +58,4 @@ def fill_mask(jobs: Sequence[Job], vocab_size: int) -> Mask | None:
 def _state(job: Job) -> tuple[int, int, bytes]:
     """Equal for jobs whose matchers allow the same tokens now: near its end a budget counts."""
     assert job.grammar is not None
-    return id(job.grammar.result()), job.max_new, job.tokens[job.prompt : job.count].tobytes()
+    return id(job.grammar), job.max_new, job.tokens[job.prompt : job.count].tobytes()

@@ -31,12 +31,21 @@ class Fixed:
         mask[row, self.token // 32] = 1 << (self.token % 32)
 
 
-def job(matcher: Fixed | None, grammar: object = None, generated: tuple[int, ...] = ()) -> Job:
+def compiled() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(object())
+    return future
+
+
+def job(
+    matcher: Fixed | None,
+    grammar: Future[Any] | None = None,
+    generated: tuple[int, ...] = (),
+) -> Job:
     submit = Submit(rid=RequestId("r"), tokens=[1], sampling=SamplingParams(), seed=0)
     made = Job.of(submit, max_new=9)
     made.matcher = cast("Any", matcher)
-    made.grammar = Future()
-    made.grammar.set_result(cast("Any", grammar or object()))
+    made.grammar = grammar or compiled()
     made.extend(np.array(generated, dtype=np.int32))
     return made
 
@@ -51,7 +60,7 @@ def test_only_constrained_jobs_get_a_row() -> None:
 
 def test_jobs_in_one_state_of_a_grammar_share_a_row_that_is_filled_once() -> None:
     matchers = [Fixed(3), Fixed(3), Fixed(5), Fixed(7)]
-    one, other = object(), object()
+    one, other = compiled(), compiled()
     jobs = [
         job(matchers[0], one, (8, 9)),
         job(None),
