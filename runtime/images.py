@@ -23,12 +23,26 @@ DIGEST_BYTES = 16
 SURE = 5  # positions of 30 bits each, which tell images apart as the digest does
 
 
-class Image(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """An image in a sequence, as the vision tower gets it."""
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an image stands in a sequence."""
 
     at: int  # position of its first placeholder
     count: int  # placeholders, consecutive ones
-    digest: bytes  # of pixels and shape
+    digest: bytes  # of the image's pixels and shape
+
+    def is_unsure(self, length: int) -> bool:
+        """Whether the first `length` positions of a sequence hold too little of the image's key."""
+        return self.at < length < self.at + min(SURE, self.count)
+
+    def key(self) -> Tokens:
+        """Return the ids, [count], that stand for its positions in the tree."""
+        drawn = np.frombuffer(shake_256(self.digest).digest(4 * self.count), dtype="<u4")
+        return (drawn % FIRST_KEY + FIRST_KEY).astype(np.int32)
+
+
+class Image(Span, frozen=True, kw_only=True):
+    """An image in a sequence with its pixels, as the vision tower gets it."""
+
     shape: tuple[int, int, int]  # channels, height, width
     pixels: bytes  # [channels, height, width] f32, little-endian
 
@@ -49,17 +63,13 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         """Return the image at another position."""
         return msgspec.structs.replace(self, at=at)
 
-    def is_unsure(self, length: int) -> bool:
-        """Whether the first `length` positions of a sequence hold too little of the image's key."""
-        return self.at < length < self.at + min(SURE, self.count)
-
-    def key(self) -> Tokens:
-        """Return the ids, [count], that stand for its positions in the tree."""
-        drawn = np.frombuffer(shake_256(self.digest).digest(4 * self.count), dtype="<u4")
-        return (drawn % FIRST_KEY + FIRST_KEY).astype(np.int32)
+    @property
+    def span(self) -> Span:
+        """Its place, without the pixels."""
+        return Span(at=self.at, count=self.count, digest=self.digest)
 
 
-def keyed(tokens: Tokens, images: Sequence[Image]) -> Tokens:
+def keyed(tokens: Tokens, images: Sequence[Span]) -> Tokens:
     """Return a sequence as the tree knows it: with the images' own ids for their placeholders.
 
     Args:
@@ -74,7 +84,7 @@ def keyed(tokens: Tokens, images: Sequence[Image]) -> Tokens:
     return key
 
 
-def keyed_ids(tokens: Sequence[int], images: Sequence[Image]) -> list[int]:
+def keyed_ids(tokens: Sequence[int], images: Sequence[Span]) -> list[int]:
     """Return what `keyed` does, as a list."""
     ids: list[int] = keyed(np.array(tokens, dtype=np.int32), images).tolist()
     return ids

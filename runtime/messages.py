@@ -1,6 +1,7 @@
 """What the front desk and the scheduler say to each other: msgpack structs, never pickles.
 
-desk → scheduler:  Submit · Abort · Hold · Drop · Pin · Unpin · Save · Flush · Ask · Browse · Close
+desk → scheduler:  Submit · Show · Forget · Abort · Hold · Drop · Pin · Unpin · Save · Flush · Ask ·
+                   Browse · Close
 scheduler → desk:  Ready · Progress · Answer · Fatal
 """
 
@@ -14,7 +15,7 @@ from ..constrained.contract import Contract
 from ..constrained.counts import Counts
 from ..constrained.errors import GrammarError
 from ..radix_cache import NodeInfo
-from .images import Image
+from .images import Image, Span
 from .request import RequestId, SamplingParams
 
 Pooling = Literal["last", "mean"]
@@ -48,11 +49,23 @@ class Submit(Message, frozen=True, kw_only=True):
     stop_ids: tuple[int, ...] = ()  # EOS and the request's own; empty with ignore_eos
     logprobs: LogprobRequest | None = None
     options: list[list[int]] = []
-    images: tuple[Image, ...] = ()  # whose placeholders are in `tokens`, in order
+    images: tuple[Span, ...] = ()  # whose placeholders are in `tokens`; each was shown before
     namespace: str = ""  # separates cached prefixes of tenants and adapters
     priority: int = 0
     wants_contract: bool = False  # a schema's; it comes unasked where the mask enforces not all
     pooling: Pooling | None = None  # of the prompt's hidden states, instead of generating
+
+
+class Show(Message, frozen=True, kw_only=True):
+    """Keep an image's pixels until `Forget`, for the requests that it stands in."""
+
+    image: Image
+
+
+class Forget(Message, frozen=True, kw_only=True):
+    """Let go of an image's pixels; no open request has them."""
+
+    digest: bytes
 
 
 class Abort(Message, frozen=True, kw_only=True):
@@ -281,5 +294,7 @@ class Fatal(Message, frozen=True, kw_only=True):
     error: str
 
 
-ToScheduler = Submit | Abort | Hold | Drop | Pin | Unpin | Save | Flush | Ask | Browse | Close
+ToScheduler = (
+    Submit | Show | Forget | Abort | Hold | Drop | Pin | Unpin | Save | Flush | Ask | Browse | Close
+)
 ToDesk = Ready | Progress | Answer | Fatal

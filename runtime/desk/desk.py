@@ -52,6 +52,7 @@ from ..request import RequestId, SamplingParams
 from ..tokenizer import Tokenizer
 from .check import Checker
 from .pictures import Pictures
+from .showing import Showing
 from .streams import Stream, closed_error
 
 MAX_TOP_LOGPROBS = 1024  # each is sent for each position
@@ -70,6 +71,7 @@ class Desk:
         self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._call_ids = itertools.count()
         self._checker = Checker()
+        self._showing = Showing(end.send)
         self.pictures = Pictures(config.model.model_path)
         self._random = random.Random(config.random_seed)
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
@@ -146,15 +148,17 @@ class Desk:
             else tuple({*self.model.eos_token_ids, *sampling.stop_token_ids}),
             logprobs=logprobs,
             options=list(options),
-            images=tuple(images),
+            images=tuple(image.span for image in images),
             namespace=namespace,
             priority=priority,
             wants_contract=wants_contract,
             pooling=pooling,
         )
+        self._showing.begin(images)
         try:
             self._end.send(submit)
         except (UnicodeEncodeError, OverflowError) as error:
+            self._showing.end(images)
             raise InvalidRequestError(f"the request cannot be sent on: {error}") from error
         stream = Stream(submit, self.tokenizer, name, self._checker)
         self._streams[request_id] = stream
@@ -172,6 +176,8 @@ class Desk:
             self._names.discard(name)
             if stream.finish is None and self._closed is None:
                 self._end.send(Abort(rid=request_id, quiet=True))
+            if self._closed is None:
+                self._showing.end(images)
 
     def _expire(self, stream: Stream, limit_s: float) -> None:
         """End a request whose time is over; its reader, who may be slow, is not waited for."""

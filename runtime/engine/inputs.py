@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..attention import Layout
-from ..images import Image
+from ..images import Span
 
 Slots = NDArray[np.int32]
 
@@ -21,7 +21,7 @@ Slots = NDArray[np.int32]
 class Glimpse:
     """Some rows of an image's embeddings, which stand in a pass for consecutive placeholders."""
 
-    image: Image
+    image: Span
     first: int  # of the image's rows
     count: int
     at: int  # among the row's new tokens

@@ -15,6 +15,7 @@ from ...radix_cache.kv import KVPool, num_slots_within
 from ..attention import make_attention
 from ..config import CacheConfig, ModelConfig
 from ..errors import ModelLoadError
+from ..images import Image
 from ..kernels.build import KernelError
 from ..messages import Pooling
 from ..models.checkpoint import Checkpoint
@@ -137,6 +138,16 @@ class Runner:
             cpu_kernels=not config.disable_cpu_kernels,
             eyes=eyes,
         )
+
+    def show(self, image: Image) -> None:
+        """Keep an image's pixels for the rows that glimpse it, until `forget`."""
+        assert self._eyes is not None, "the desk sends images to models that see"
+        self._eyes.show(image)
+
+    def forget(self, digest: bytes) -> None:
+        """Let go of an image's pixels."""
+        assert self._eyes is not None, "it was shown"
+        self._eyes.forget(digest)
 
     @torch.inference_mode()
     def forward(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..images import Image
+from ..images import Image, Span
 from ..models.llava import Tower
 from .inputs import Glimpse
 
@@ -25,7 +25,16 @@ class Eyes:
         self._tower = tower
         self._max_bytes = kept_bytes
         self._bytes = 0
+        self._shown: dict[bytes, Image] = {}  # by digest, what rows may be asked for
         self._rows: OrderedDict[bytes, Tensor] = OrderedDict()  # by digest, [rows, hidden]
+
+    def show(self, image: Image) -> None:
+        """Keep an image's pixels until `forget`."""
+        self._shown[image.digest] = image
+
+    def forget(self, digest: bytes) -> None:
+        """Let go of the pixels; the rows may stay."""
+        self._shown.pop(digest, None)
 
     def rows(self, glimpses: Sequence[Glimpse]) -> Tensor:
         """Return what the glimpses show, one after another, [E, hidden]."""
@@ -33,11 +42,12 @@ class Eyes:
             [self._see(seen.image)[seen.first : seen.first + seen.count] for seen in glimpses]
         )
 
-    def _see(self, image: Image) -> Tensor:
-        rows = self._rows.get(image.digest)
+    def _see(self, span: Span) -> Tensor:
+        rows = self._rows.get(span.digest)
         if rows is not None:
-            self._rows.move_to_end(image.digest)
+            self._rows.move_to_end(span.digest)
             return rows
+        image = self._shown[span.digest]
         # One at a time, so that what an image becomes never depends on those beside it.
         pixels = torch.frombuffer(bytearray(image.pixels), dtype=torch.float32).view(image.shape)
         rows = self._tower(pixels)

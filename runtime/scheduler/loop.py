@@ -27,9 +27,11 @@ from ..messages import (
     Close,
     Drop,
     Flush,
+    Forget,
     Hold,
     Pin,
     Save,
+    Show,
     State,
     Submit,
     ToScheduler,
@@ -133,6 +135,10 @@ class Loop:
         match message:
             case Submit():
                 self._submit(message)
+            case Show(image=image):
+                self._runner.show(image)
+            case Forget(digest=digest):
+                self._runner.forget(digest)
             case Abort(rid=rid, quiet=quiet):
                 job = self.scheduler.find(rid)
                 job = job or next((j for j in self._compiling if j.submit.rid == rid), None)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
 
 from radixlm.runtime.desk.pictures import place
+from radixlm.runtime.desk.showing import Showing
 from radixlm.runtime.engine.inputs import Glimpse
 from radixlm.runtime.engine.sight import Eyes
 from radixlm.runtime.errors import InvalidRequestError
 from radixlm.runtime.images import FIRST_KEY, SURE, Image, keyed, keyed_ids, readable
-from radixlm.runtime.messages import Sight, Submit
+from radixlm.runtime.messages import Forget, Show, Sight, Submit
 from radixlm.runtime.request import RequestId, SamplingParams
 from radixlm.runtime.scheduler.job import Job
 
@@ -100,6 +103,8 @@ class Counting:
 def test_what_was_seen_lately_is_kept_within_its_bound() -> None:
     tower = Counting()
     eyes = Eyes(tower, kept_bytes=2 * 8 * 4)  # type: ignore[arg-type]
+    for value in (1, 2, 3):
+        eyes.show(image(value))
     rows = eyes.rows([Glimpse(image(1), 6, 2, at=0), Glimpse(image(2), 0, 1, at=4)])
     assert rows[:, 0].tolist() == [106, 107, 200]
     eyes.rows([Glimpse(image(1), 0, 8, at=0)])
@@ -107,3 +112,53 @@ def test_what_was_seen_lately_is_kept_within_its_bound() -> None:
     eyes.rows([Glimpse(image(1), 0, 8, at=0)])
     eyes.rows([Glimpse(image(2), 0, 8, at=0)])
     assert tower.seen == [1, 2, 3, 2]
+    eyes.forget(image(2).digest)
+    eyes.rows([Glimpse(image(2), 0, 8, at=0)])  # its rows are still there
+    eyes.forget(image(3).digest)
+    with pytest.raises(KeyError):
+        eyes.rows([Glimpse(image(3), 0, 8, at=0)])
+
+
+class Scheduler:
+    """What a scheduler has been told, and so what it has."""
+
+    def __init__(self) -> None:
+        self.images: set[bytes] = set()
+        self.shown = 0
+
+    def send(self, message: Show | Forget) -> None:
+        if isinstance(message, Show):
+            assert message.image.digest not in self.images, "once is enough"
+            self.images.add(message.image.digest)
+            self.shown += 1
+        else:
+            self.images.remove(message.digest)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_scheduler_has_every_image_of_an_open_sequence(seed: int) -> None:
+    rng, there = random.Random(seed), Scheduler()
+    every = [image(value) for value in range(8)]
+    showing = Showing(there.send, idle_bytes=2 * len(every[0].pixels))
+    opened: list[list[Image]] = []
+    for _ in range(400):
+        if opened and rng.random() < 0.5:
+            showing.end(opened.pop(rng.randrange(len(opened))))
+        else:
+            opened.append(rng.choices(every, k=rng.randint(1, 3)))
+            showing.begin(opened[-1])
+        wanted = {one.digest for images in opened for one in images}
+        assert wanted <= there.images
+        assert len(there.images) <= len(wanted) + 2
+    assert there.shown < 400
+
+
+def test_samples_and_turns_send_their_image_once() -> None:
+    there = Scheduler()
+    showing = Showing(there.send)
+    for _ in range(3):
+        for _ in range(4):
+            showing.begin([image(1), image(1).moved(30)])
+        for _ in range(4):
+            showing.end([image(1), image(1).moved(30)])
+    assert there.shown == 1

@@ -135,6 +135,8 @@ def logits(runner: Runner, inputs: dict[str, torch.Tensor], chunk: int = 1000) -
         Image.of(pixels.numpy(), ROWS).moved(at)
         for pixels, at in zip(inputs["pixel_values"], places, strict=True)
     ]
+    for image in images:
+        runner.show(image)
     slots = np.arange(len(tokens), dtype=np.int32)
     found = []
     for start in range(0, len(tokens), chunk):
