@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 class Compute(Protocol):
     """A decoder with its pool. Arguments and results are those of `Decoder`."""
 
+    @property
+    def weight_bytes(self) -> int:
+        """What the weights take in memory."""
+        ...
+
     def __call__(
         self,
         tokens: Tensor,
@@ -39,6 +44,11 @@ class PlainDecoder:
     def __init__(self, model: Decoder | ForeignModel, attention: Attention) -> None:
         self._model = model
         self._attention = attention
+
+    @property
+    def weight_bytes(self) -> int:
+        """See `Compute`."""
+        return self._model.weight_bytes
 
     def __call__(
         self,

@@ -63,6 +63,7 @@ class Runner:
         architectures: of config.json.
         dtype: of weights, activations and pool; logits are f32 always.
         device: where all of it is.
+        weight_bytes: what the weights take in memory.
         pool: keys and values.
         host_pool: those that were evicted to the host, if any are.
         sampler: chooses tokens from what `forward` returns.
@@ -94,6 +95,7 @@ class Runner:
         self.architectures = settings.names("architectures")
         self.dtype = model.dtype
         self.device = model.device
+        self.weight_bytes = compute.weight_bytes
         self.pool = pool
         self.host_pool = host_pool
         self.sampler = Sampler(cpu_kernels=cpu_kernels and model.device.type == "cpu")
@@ -215,6 +217,8 @@ def _load_model(
     family = find_family(architectures)
     model = _room(config, family.read_spec(settings), settings, device)
     checkpoint.fill(family.targets(model), family.ignored, family.base)
+    if config.quantization:
+        _tell(model, config.quantization)
     return model, None
 
 
@@ -244,6 +248,15 @@ def _room(
     served = replace(spec, max_positions=_context_length(config, spec))
     scheme = find_scheme(config.quantization) if config.quantization else None
     return Decoder(served, dtype, device, scheme)
+
+
+def _tell(model: Decoder, name: str) -> None:
+    """Log what became of a model's matrices."""
+    forms = ", ".join(f"{count} as {form}" for form, count in model.forms.most_common())
+    size = model.weight_bytes / 1e6
+    logger.info(
+        "quantization %s: matrices are held %s; all weights take %.1f MB", name, forms, size
+    )
 
 
 def _compute(model: Decoder | ForeignModel, pool: KVPool, config: ModelConfig) -> Compute:

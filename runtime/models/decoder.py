@@ -7,6 +7,7 @@ checkpoints are copied into views of its rows, so that nothing is held twice whi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 import torch
@@ -81,6 +82,7 @@ class Decoder:
         self.device = device
         storage = Storage(dtype, device, scheme)
         self.gatherings = storage.gatherings
+        self._held = storage.held
         self.head = storage.head(spec.vocab_size, spec.hidden)
         self.embedding = (  # [vocab, hidden], or None: the head's weight
             None if spec.tied_embeddings else storage.empty(spec.vocab_size, spec.hidden)
@@ -165,6 +167,17 @@ class Decoder:
             rows = positions + spec.learned_positions.first
             hidden = hidden + self.positions.index_select(0, rows)
         return hidden
+
+    @property
+    def weight_bytes(self) -> int:
+        """What the weights take in memory, once they are filled in."""
+        plain = sum(part.nbytes for part in self.parameters().values() if not part.is_meta)
+        return plain + sum(nbytes for _, nbytes in self._held)
+
+    @property
+    def forms(self) -> Counter[str]:
+        """In which forms a scheme has held matrices, and how many of them in each."""
+        return Counter(form for form, _ in self._held)
 
     def parameters(self, whole: Collection[str] = ()) -> dict[str, Tensor]:
         """Return every tensor that a checkpoint must hold, as the view that it is copied into.

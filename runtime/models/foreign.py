@@ -101,6 +101,11 @@ class ForeignModel:
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.spec = self._probed()
 
+    @property
+    def weight_bytes(self) -> int:
+        """What the weights take in memory."""
+        return sum(part.nbytes for part in self._model.parameters())
+
     @torch.inference_mode()
     def _probed(self) -> ForeignSpec:
         config = self._model.config.get_text_config()

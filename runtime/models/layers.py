@@ -116,6 +116,7 @@ class Storage:
     device: torch.device
     scheme: Scheme | None = None  # how matrices are held once they are filled; None: as they are
     gatherings: list[Gathering] = field(default_factory=list[Gathering])  # for those of `scheme`
+    held: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])  # forms and bytes
 
     def empty(self, *shape: int) -> Tensor:
         """Return a tensor of that shape."""
@@ -140,10 +141,10 @@ class Storage:
         if method is None:
             room = empty_matrix(out, inp, self.dtype, self.device)
         else:
-            hold = method.hold
+            known = method  # and not None, for the type checkers
 
             def take(whole: Tensor) -> None:
-                linear.weight = hold(whole)
+                linear.weight = self._held(whole, known)
 
             room = self._gathered((out, inp), take)
         linear = Linear(room, Plain(room), self.empty(out) if bias else None)
@@ -154,11 +155,11 @@ class Storage:
         if self.scheme is None:
             room = self.empty(count, out, inp)
         else:
-            hold = self.scheme.layers.hold
+            method = self.scheme.layers
 
             def take(whole: Tensor) -> None:
                 for linear, one in zip(each, whole, strict=True):
-                    linear.weight = hold(one)
+                    linear.weight = self._held(one, method)
 
             room = self._gathered((count, out, inp), take)
         biases = self.empty(count, out) if bias else None
@@ -167,6 +168,11 @@ class Storage:
             for index, part in enumerate(room)
         ]
         return Stack(room, biases, each)
+
+    def _held(self, whole: Tensor, method: Method) -> Weight:
+        weight = method.hold(whole)
+        self.held.append((weight.form, weight.nbytes))
+        return weight
 
     def _gathered(self, shape: tuple[int, ...], take: Callable[[Tensor], None]) -> Tensor:
         self.gatherings.append(Gathering(shape, self.dtype, self.device, take))

@@ -166,6 +166,11 @@ class NativeDecoder:
         self._handle = handle
         weakref.finalize(self, self._library.radixlm_decoder_free, handle)
 
+    @property
+    def weight_bytes(self) -> int:
+        """What the packed weights take in memory."""
+        return self._pack.nbytes
+
     def __call__(
         self,
         tokens: Tensor,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..quant import Int4, Int8, Plain, Weight
+from ..quant.int4 import ZERO_CODE
 from .layers import Linear
 
 F32, BF16, INT8, INT4 = range(4)
@@ -65,7 +66,7 @@ class Packer:
 
     @property
     def nbytes(self) -> int:
-        """What is kept, tensors alone."""
+        """What the tensors that are kept take in memory."""
         return sum(kept.nbytes for kept in self._kept if isinstance(kept, Tensor))
 
     def _matrix(self, weights: Sequence[Weight], bias: Tensor | None) -> Matrix:
@@ -94,7 +95,9 @@ class Packer:
             matrix.kind, matrix.group = INT4, form.group
             matrix.inputs *= 2
             matrix.panels = self._panels(values, values[0].dtype, 4)
-            matrix.scales, matrix.lowest = (self._panels([o], torch.float32) for o in others)
+            scales, middles = (other.float() for other in others)
+            matrix.scales = self._panels([scales], torch.float32)
+            matrix.lowest = self._panels([middles - ZERO_CODE * scales], torch.float32)
         return matrix
 
     def _panels(self, parts: Sequence[Tensor], dtype: torch.dtype, together: int = 1) -> int:

@@ -49,7 +49,7 @@ class Gathering:
         self.layout = torch.empty(shape, dtype=dtype, device="meta")  # parts are views of it
         self.storage = self.layout.untyped_storage()  # that all of these share
         self._device = device
-        self._take = take
+        self._take: Callable[[Tensor], None] | None = take
         self._whole: Tensor | None = None
         self._missing = self.layout.numel()
 
@@ -61,8 +61,11 @@ class Gathering:
         yield self._whole.as_strided(view.shape, view.stride(), view.storage_offset())
         self._missing -= view.numel()
         if self._missing == 0:
+            # What takes it is let go too: it holds the layer, which may be packed and dropped.
+            take, self._take = self._take, None
             whole, self._whole = self._whole, None
-            self._take(whole)
+            assert take is not None, "parts of a matrix do not overlap"
+            take(whole)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,15 @@ numbers are, so that it costs no accuracy of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 MAX_CODE = 127
+FUSED_TOKENS = 64  # of a pass in which reading the weight takes longer than the arithmetic
 ROUNDED_BYTES = 16 << 20
 PACKED_INPUTS = 32  # torch's kernel reads beyond the end of rows of other lengths
 
@@ -31,13 +34,17 @@ class Int8:
         return self.codes.nbytes + self.scales.nbytes
 
     def multiply(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """See `Weight`.
+        """See `Weight`; the matrix is widened for a pass, but for a few tokens on CUDA.
 
-        In 16 bits on a CPU by torch's own kernel, which in f32 is slower than the other way:
-        the matrix is widened for every pass.
+        In 16 bits on a CPU torch's own kernel reads it as it is; in f32 that is slower than
+        widening.
         """
-        if x.device.type == "cpu" and x.itemsize == 2 and x.shape[1] % PACKED_INPUTS == 0:
-            product: Tensor = torch.ops.aten._weight_int8pack_mm(x, self.codes, self.scales)
+        if is_fused(x):
+            from .kernels import multiply_int8
+
+            product = multiply_int8(x, self.codes, self.scales)
+        elif x.device.type == "cpu" and x.itemsize == 2 and x.shape[1] % PACKED_INPUTS == 0:
+            product = torch.ops.aten._weight_int8pack_mm(x, self.codes, self.scales)
         else:
             product = F.linear(x, self.codes.to(x.dtype)) * self.scales
         return product if bias is None else product + bias
@@ -62,6 +69,16 @@ class Int8Method:
         divisors = torch.where(scales > 0, scales, 1.0).float()
         codes = (weight / divisors[:, None]).round_().clamp_(-MAX_CODE, MAX_CODE)
         return Int8(codes.to(torch.int8), scales)
+
+
+def is_fused(x: Tensor) -> bool:
+    """Whether a product with `x`, [T, in], is for the Triton kernels."""
+    return x.is_cuda and x.itemsize == 2 and len(x) <= FUSED_TOKENS and _has_triton()
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def rows_at_once(inputs: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +13,8 @@ from radixlm.runtime.models.weights import Gathering
 from radixlm.runtime.quant import Int4, Int8, Weight
 from radixlm.runtime.quant.int4 import Int4Method
 from radixlm.runtime.quant.int8 import Int8Method
+
+from ...scripts import load
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
@@ -54,9 +58,11 @@ def test_int4_is_within_half_a_step_of_every_number(
     assert held.nbytes == 40 * inputs // 2 + 2 * 40 * (inputs // group) * dtype.itemsize
     low, high = held.codes & 15, held.codes >> 4
     codes = torch.stack((low, high), -1).view(40, -1, group).double()
-    found = codes * held.scales.double()[..., None] + held.lowest.double()[..., None]
+    scales, middles = held.scales.double()[..., None], held.middles.double()[..., None]
+    found = (codes - 8) * scales + middles
     error = (found - weight.double().view(found.shape)).abs()
-    assert (error <= held.scales.double()[..., None] * 0.5001).all()
+    rounding = middles.abs() * torch.finfo(dtype).eps  # of the middles to the dtype
+    assert (error <= scales * 0.5001 + rounding).all()
     assert codes.amax() == 15
 
 
@@ -75,6 +81,49 @@ def test_a_product_is_that_of_the_widened_weight(
     allowed = 16 if dtype == torch.float32 else 2  # sums in f32; the result is rounded
     size = (x.double().abs() @ widened(held, 48).double().abs().t()) + bias.double().abs()
     assert ((found.double() - expected).abs() <= allowed * torch.finfo(dtype).eps * size).all()
+
+
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The kernels as Triton's interpreter runs them: made anew, as that is settled at import."""
+    pytest.importorskip("triton", reason="Triton is not installed")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    return load("src/radixlm/runtime/quant/kernels.py")
+
+
+@pytest.mark.parametrize(("tokens", "rows", "inputs"), [(1, 40, 192), (19, 33, 96)])
+def test_kernels_agree_with_torch_under_tritons_interpreter(
+    interpreted: ModuleType, tokens: int, rows: int, inputs: int
+) -> None:
+    weight = random_weight(rows, inputs, torch.float16)
+    x = torch.randn(tokens, inputs, generator=torch.Generator().manual_seed(0)).half()
+    whole, half = Int8Method().hold(weight), Int4Method().hold(weight)
+    assert isinstance(half, Int4)
+    size = x.double().abs() @ weight.double().abs().t() + 1e-3
+    found = interpreted.multiply_int8(x, whole.codes, whole.scales)
+    assert ((found - x.double() @ widened(whole, rows).double().t()).abs() <= 2e-3 * size).all()
+    found = interpreted.multiply_int4(x, half.codes, half.scales, half.middles)
+    assert ((found - x.double() @ widened(half, rows).double().t()).abs() <= 2e-3 * size).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("tokens", [1, 17, 64, 65, 200])
+@pytest.mark.parametrize("method", [Int8Method(), Int4Method(), Int4Method(32)])
+def test_products_on_cuda_are_those_of_the_widened_weight(
+    method: Int8Method | Int4Method, tokens: int, dtype: torch.dtype
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs CUDA")
+    weight = torch.randn(1000, 1152, generator=torch.Generator().manual_seed(0)).to(dtype)
+    on_host, held = method.hold(weight), method.hold(weight.cuda())
+    every = torch.arange(1000)
+    assert torch.equal(held.rows(every.cuda()).cpu(), on_host.rows(every))
+    x = torch.randn(tokens, 1152, generator=torch.Generator().manual_seed(1)).to(dtype)
+    expected = x.double() @ on_host.rows(every).double().t()
+    found = held.multiply(x.cuda(), torch.ones(1000, dtype=dtype, device="cuda")).cpu().double()
+    error = (found - 1 - expected).norm() / expected.norm()
+    assert error < 4 * torch.finfo(dtype).eps
 
 
 def test_inputs_that_no_group_divides_are_held_in_8_bits() -> None:

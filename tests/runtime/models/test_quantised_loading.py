@@ -39,7 +39,8 @@ class Copied:
 
 
 def logits(path: Path | str, **settings: Any) -> Tensor:
-    config = ModelConfig(model_path=str(path), device="cpu", dtype="float32", **settings)
+    options = {"device": "cpu", "dtype": "float32"} | settings
+    config = ModelConfig(model_path=str(path), **options)
     runner = Runner.load(config, CacheConfig(max_total_tokens=64))
     tokens = np.arange(3, 43, dtype=np.int32)
     return runner.forward([Row(tokens, 0, np.arange(40, dtype=np.int32), 0)])
@@ -65,7 +66,11 @@ class Widened:
     name: str
 
     def hold(self, weight: Tensor) -> Weight:
-        return Plain(schemes.SCHEMES[self.name].layers.hold(weight).rows(torch.arange(len(weight))))
+        return Plain(
+            schemes.SCHEMES[self.name]
+            .layers.hold(weight)
+            .rows(torch.arange(len(weight), device=weight.device))
+        )
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int4-32"])
@@ -82,6 +87,22 @@ def test_logits_are_those_of_the_rounded_numbers(
     torch.testing.assert_close(held, widened, rtol=1e-4, atol=2e-4)
     error = (held - plain).abs().mean() / plain.abs().mean()
     assert 1e-4 < error < (0.05 if quantization == "int8" else 0.6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+@pytest.mark.parametrize("quantization", ["int8", "int4-32"])
+@pytest.mark.parametrize("name", ["Qwen 3", "GPT-2", "gpt-oss"])
+def test_logits_on_cuda_are_near_those_of_the_rounded_numbers(
+    name: str, quantization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MATRIX.Reference(MATRIX.FAMILIES[name], tmp_path)
+    rounded = Scheme(Widened(quantization), Widened("int8"))
+    monkeypatch.setitem(schemes.SCHEMES, "widened", rounded)
+    widened = logits(tmp_path, disable_cpu_kernels=True, quantization="widened")
+    settings = {"device": "cuda", "dtype": "bfloat16", "quantization": quantization}
+    held = logits(tmp_path, **settings).cpu()
+    assert (held - widened).norm() / widened.norm() < 0.1
 
 
 @dataclass
