@@ -9,7 +9,8 @@
     grammar.py    the protocols: a `Grammar` makes `Matcher`s, which fill masks and accept tokens
     contract.py   what is enforced, checked, refused of a schema; check.py validates documents
     plan.py       schemas to core schemas: normal/ rewrites, references.py, formats.py, regexes.py
-    auto_backend.py  llguidance_backend.py  xgrammar_backend.py
+    auto_backend.py  llguidance_backend.py  xgrammar_backend.py  outlines_backend.py
+    regular.py    grammars without recursion as one pattern, for outlines
     schema.py     core schemas to xgrammar's EBNF (with objects.py, strings.py, numbers.py, ebnf.py)
     reasoning.py  free text, bounded in tokens, in front of what is constrained
     tags.py       structural tags, which tags_lark.py and tags_ebnf.py write

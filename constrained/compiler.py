@@ -34,6 +34,7 @@ BACKENDS = {
     "auto": ".auto_backend",
     "llguidance": ".llguidance_backend",
     "xgrammar": ".xgrammar_backend",
+    "outlines": ".outlines_backend",
 }
 
 

@@ -57,7 +57,7 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_input_tokens: AtLeast1 | None = None  # None: the context length less one
     request_timeout_s: MoreThan0 | None = None  # for requests that name no `timeout_s`
     # what masks are filled by; auto: for each grammar what enforces all of it
-    grammar_backend: Literal["auto", "llguidance", "xgrammar"] = "auto"
+    grammar_backend: Literal["auto", "llguidance", "xgrammar", "outlines"] = "auto"
     disable_forced_runs: bool = False  # what a grammar forces is sampled token by token
     disable_overlap_schedule: bool = False  # as on a CPU: a pass is read before the next starts
 
