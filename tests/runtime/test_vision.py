@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
@@ -56,15 +57,11 @@ class Reference:
 
     def __init__(self, folder: str) -> None:
         self.model: Any = transformers.LlavaForConditionalGeneration.from_pretrained(folder)
-        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
-        self._processor: Any = transformers.AutoImageProcessor.from_pretrained(folder)
+        self._processor: Any = transformers.AutoProcessor.from_pretrained(folder)
 
     def inputs(self, text: str, images: list[Any]) -> dict[str, torch.Tensor]:
-        ids: list[int] = []
-        for token in self._tokenizer.encode(text):
-            ids += [token] * (ROWS if token == self.model.config.image_token_id else 1)
-        pixels = self._processor(images=images, return_tensors="pt")["pixel_values"]
-        return {"input_ids": torch.tensor([ids]), "pixel_values": pixels}
+        found = self._processor(text=text, images=images or None, return_tensors="pt")
+        return {name: found[name] for name in ("input_ids", "pixel_values") if name in found}
 
     @torch.inference_mode()
     def logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -249,6 +246,37 @@ def test_greedy_texts_are_those_of_transformers(llava: str, engine: Engine) -> N
     assert outputs[1] == reference.continued(PROMPT, images[1], 24)
     assert outputs[0] != outputs[1]
     assert len(set(outputs[0])) > 4
+
+
+def test_files_are_taken_by_their_path_and_decoded_as_transformers_does(
+    llava: str, engine: Engine
+) -> None:
+    if "RADIXLM_DATA" not in os.environ:
+        pytest.skip("RADIXLM_DATA does not name the folder of shared data")
+    from PIL import Image as Pillow
+
+    reference = Reference(llava)
+    for path in sorted(Path(os.environ["RADIXLM_DATA"], "images").iterdir()):
+        found = engine.generate(QUESTION, GREEDY, image_data=path)["output_ids"]
+        assert found == reference.continued(QUESTION, [Pillow.open(path).convert("RGB")], 4), path
+
+
+def test_image_processors_of_older_files_serve(llava: str, tmp_path: Path, engine: Engine) -> None:
+    shutil.copytree(llava, tmp_path, dirs_exist_ok=True)
+    saved = json.loads((tmp_path / "processor_config.json").read_text())["image_processor"]
+    (tmp_path / "processor_config.json").unlink()
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(saved))
+    with Engine(model_path=str(tmp_path), in_process=True, max_total_tokens=500) as made:
+        found = made.generate(QUESTION, GREEDY, image_data=picture(1))
+    wanted = engine.generate(QUESTION, GREEDY, image_data=picture(1))
+    assert found["output_ids"] == wanted["output_ids"]
+    saved["crop_size"] = saved["size"] = {"height": 14, "width": 14}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(saved))
+    with (
+        Engine(model_path=str(tmp_path), in_process=True, max_total_tokens=500) as made,
+        pytest.raises(InvalidRequestError, match=r"of shape \[3, 14, 14\].* takes \[3, 28, 28\]"),
+    ):
+        made.generate(QUESTION, GREEDY, image_data=picture(1))
 
 
 def test_the_same_image_is_cached_and_another_of_its_size_is_not(engine: Engine) -> None:

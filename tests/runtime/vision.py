@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,11 +54,8 @@ def write_llava(folder: Path, *, tower: str = "clip", text: str = "llama") -> No
     )
     trained.train_from_iterator(SENTENCES * 3, trainer)
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=trained, bos_token="<s>", eos_token="</s>"
+        tokenizer_object=trained, bos_token="<s>", eos_token="</s>", pad_token="</s>"
     )
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
-
     shape: dict[str, Any] = {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -99,16 +95,17 @@ def write_llava(folder: Path, *, tower: str = "clip", text: str = "llama") -> No
         with torch.no_grad():  # as large as token embeddings are, so that an image is heard
             model.model.multi_modal_projector.linear_2.weight.mul_(20)
         model.save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps(
-            {
-                "image_processor_type": "CLIPImageProcessor",
-                "size": {"shortest_edge": SIZE},
-                "crop_size": {"height": SIZE, "width": SIZE},
-                "processor_class": "LlavaProcessor",
-            }
-        )
+    processor = transformers.LlavaProcessor(
+        transformers.CLIPImageProcessor(
+            size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}
+        ),
+        tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=1 if tower == "clip" else 0,
+        chat_template=TEMPLATE,
     )
+    processor.save_pretrained(folder)
 
 
 def picture(seed: int, width: int = 40, height: int = 32) -> Any:
