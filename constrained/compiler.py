@@ -41,9 +41,10 @@ BACKENDS = {
 DEFAULT_LIMITS = Limits()
 ERROR_BYTES = 2 << 10
 # Measured on schemas of `benchmarks/schema_soak.py` over 4,096 tokens: 0.23 MB in llguidance, and
-# 340 bytes for each of some 4,900 nodes of the completion's network, what it remembers included.
+# 265 bytes for each of some 4,900 nodes of the completion's network, what it remembers included;
+# there are none until the grammar is analysed.
 GRAMMAR_BYTES = 240 << 10
-NODE_BYTES = 340
+NODE_BYTES = 265
 
 
 class Backend(Protocol):

@@ -129,13 +129,14 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._tokens: list[tuple[str, str]] = []
         at = 0
-        while at < len(text):
-            match = _TOKEN.match(text, at)
-            if match is None or match.lastgroup is None:
-                raise UnreadableError(f"{text[at : at + 20]!r} is not known")
+        for match in _TOKEN.finditer(text):
+            if match.start() != at or match.lastgroup is None:
+                break
             if match.lastgroup != "space":
                 self._tokens.append((match.lastgroup, match[0]))
             at = match.end()
+        if at < len(text):
+            raise UnreadableError(f"{text[at : at + 20]!r} is not known")
         self._at = 0
         self._depth = 0
 
@@ -215,7 +216,13 @@ class _Reader:
 
 
 def _unescaped(text: str) -> str:
-    return "".join(_characters(text)) if "\\" in text else text
+    return _ESCAPE.sub(_escaped, text) if "\\" in text else text
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """Return the character that an escape stands for."""
+    code = match[1] or match[2] or match[3]
+    return chr(int(code, 16)) if code else _SHORT.get(match[4], match[4])
 
 
 def _characters(text: str) -> list[str]:
@@ -228,8 +235,7 @@ def _characters(text: str) -> list[str]:
             found.append(text[at])
             at += 1
             continue
-        code = match[1] or match[2] or match[3]
-        found.append(chr(int(code, 16)) if code else _SHORT.get(match[4], match[4]))
+        found.append(_escaped(match))
         at = match.end()
     return found
 

@@ -13,6 +13,7 @@ never repeats more than it must.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +30,8 @@ ROOT = "root"
 UNSETTLED = 1 << 40
 
 ByteSet = int  # bit b: byte b is in it
+Step = tuple[bytes, int, int]  # the fields of a `Way`; there are many
+ONE_BYTE: tuple[ByteSet, ...] = tuple(1 << byte for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,9 @@ class Network:
         calls: the rules that it leads into (their first node), and where it goes on behind each.
         is_end: whether its rule may end at it.
         price: how many tokens suffice from it to the end of its rule.
-        way: how; None at an end.
+        ways: how: fields of `Way`; None at an end, and inside literals.
+        literals: in rising order, (first node, text, node behind). The nodes of the bytes after
+            the first are those just below it, one after the other.
     """
 
     start: int
@@ -60,7 +65,19 @@ class Network:
     calls: list[tuple[tuple[int, int], ...]]
     is_end: list[bool]
     price: list[int]
-    way: list[Way | None]
+    ways: list[Step | None]
+    literals: list[tuple[int, bytes, int]]
+
+    def way(self, node: int) -> Way | None:
+        """Return the cheapest way from a node; None at an end."""
+        if (step := self.ways[node]) is not None:
+            return Way(*step)
+        index = bisect_left(self.literals, (node,))
+        if index < len(self.literals):
+            first, text, after = self.literals[index]
+            if first - len(text) < node:
+                return Way(text[first - node :], after=after)
+        return None
 
     @classmethod
     def of(
@@ -80,10 +97,11 @@ class Network:
         draft = _Draft(rules, max_spread)
         start = draft.rule(ROOT)
         draft.finish()
-        price, way = _prices(draft, counts)
-        if way[start] is None and not draft.is_end[start]:
+        price, ways = _prices(draft, counts)
+        if ways[start] is None and not draft.is_end[start]:
             raise UnsupportedError("the grammar derives no finite text", kind="ebnf")
-        return cls(start, draft.reads, draft.silent, draft.calls, draft.is_end, price, way)
+        places = (draft.reads, draft.silent, draft.calls, draft.is_end)
+        return cls(start, *places, price, ways, draft.literals)
 
 
 class _Draft:
@@ -124,7 +142,7 @@ class _Draft:
         calls: tuple[tuple[int, int], ...] = (),
     ) -> int:
         if len(self.reads) >= MAX_NODES:
-            raise LimitError(f"the grammar has more than {MAX_NODES:,} places", kind="ebnf")
+            raise _limited()
         self.reads.append(reads)
         self.silent.append(silent)
         self.calls.append(calls)
@@ -150,12 +168,18 @@ class _Draft:
                 return self._node(calls=((self.rule(rule), end),))
 
     def _literal(self, text: bytes, end: int) -> int:
-        node = end
-        for byte in reversed(text):
-            node = self._node(((1 << byte, node),))
-        if text:
-            self.literals.append((node, text, end))
-        return node
+        if not text:
+            return end
+        size, node = len(text), len(self.reads)
+        if node + size > MAX_NODES:
+            raise _limited()
+        nodes = (end, *range(node, node + size - 1))
+        self.reads += [((ONE_BYTE[b], n),) for b, n in zip(reversed(text), nodes, strict=True)]
+        self.silent += [()] * size
+        self.calls += [()] * size
+        self.is_end += [False] * size
+        self.literals.append((node + size - 1, text, end))
+        return node + size - 1
 
     def _set(self, chars: Charset, end: int) -> int:
         shared: dict[tuple[ByteSet, ...], int] = {(): end}
@@ -183,13 +207,17 @@ class _Draft:
         return end
 
 
+def _limited() -> LimitError:
+    return LimitError(f"the grammar has more than {MAX_NODES:,} places", kind="ebnf")
+
+
 def _prices(
     draft: _Draft, counts: Callable[[bytes], Sequence[int]]
-) -> tuple[list[int], list[Way | None]]:
+) -> tuple[list[int], list[Step | None]]:
     """Return the price of each node and the way that has it; cheapest nodes are settled first."""
     size = len(draft.reads)
     price, best = [UNSETTLED] * size, [UNSETTLED] * size
-    way: list[Way | None] = [None] * size
+    ways: list[Step | None] = [None] * size
     arrivals = _Arrivals(draft, counts)
     heap = [(0, node) for node in range(size) if draft.is_end[node]]
     for _, node in heap:
@@ -211,13 +239,13 @@ def _prices(
                 offers.append((before, cost + price[rule], b"", rule, node))
         for before, total, text, rule, after in offers:
             if total < best[before]:
-                best[before], way[before] = total, Way(text, rule, after)
+                best[before], ways[before] = total, (text, rule, after)
                 heapq.heappush(heap, (total, before))
     for first, text, after in draft.literals:
-        for index, count in enumerate(counts(text)):
-            price[first - index] = min(price[after] + count, UNSETTLED)
-            way[first - index] = Way(text[index:], after=after)
-    return price, way
+        rest = price[after]
+        found = [min(rest + count, UNSETTLED) for count in reversed(counts(text))]
+        price[first - len(text) + 1 : first + 1] = found
+    return price, ways
 
 
 class _Arrivals:
@@ -233,14 +261,15 @@ class _Arrivals:
         self.direct: dict[int, list[tuple[int, int, bytes]]] = {}
         self.callers: dict[int, list[tuple[int, int]]] = {}
         self.returns: dict[int, list[tuple[int, int]]] = {}
-        inside: set[int] = set()
+        inside = bytearray(len(draft.reads))
         for first, text, after in draft.literals:
-            inside.update(range(first - len(text) + 1, first + 1))
+            inside[first - len(text) + 1 : first + 1] = b"\x01" * len(text)
             self.direct.setdefault(after, []).append((first, counts(text)[0], text))
         for node in range(len(draft.reads)):
-            if node not in inside:
-                for bytes_, after in draft.reads[node]:
-                    self.direct.setdefault(after, []).append((node, 1, _plainest(bytes_)))
+            if inside[node]:
+                continue
+            for bytes_, after in draft.reads[node]:
+                self.direct.setdefault(after, []).append((node, 1, _plainest(bytes_)))
             for after in draft.silent[node]:
                 self.direct.setdefault(after, []).append((node, 0, b""))
             for rule, after in draft.calls[node]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from .network import Network, Way
+from .network import Network
 from .spelling import IMPOSSIBLE, Speller
 
 __all__ = ["Position", "Recogniser"]
@@ -202,7 +202,7 @@ class Recogniser:
         stack.reverse()
         stack.append(node)
         while stack:
-            way: Way | None = self._network.way[stack.pop()]
+            way = self._network.way(stack.pop())
             if way is not None:
                 text += way.text
                 stack.append(way.after)
