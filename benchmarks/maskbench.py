@@ -39,6 +39,11 @@ sys.path[:0] = [str(ROOT / "src")]
 
 BACKENDS, TOKENIZERS = ("auto", "llguidance", "xgrammar"), ("llama-3.1", "qwen2.5")
 BUDGET = 1_000  # tokens of the request whose first mask is timed
+SUITE = ROOT / "tests" / "constrained" / "suite"
+DRAFTS = {
+    "draft2020-12": "https://json-schema.org/draft/2020-12/schema",
+    "draft7": "http://json-schema.org/draft-07/schema#",
+}
 LIMIT_S = 20.0  # a schema, with its instances
 START_S = 120.0  # loading a tokenizer
 
@@ -205,31 +210,42 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 
 def keywords() -> str:
     """Return a table: in how many groups of the official suite a keyword is kept, and how."""
+    from radixlm.constrained import Status
+
+    found: dict[str, dict[str, Counter[str]]] = {}
+    for draft, dialect in DRAFTS.items():
+        with lzma.open(SUITE / f"{draft}.jsonl.xz", "rt") as lines:
+            groups = [json.loads(line) for line in lines]
+        for group in groups:
+            schema = group["schema"]
+            if isinstance(schema, dict):
+                schema = {"$schema": dialect, **schema}
+            for keyword, status in statuses(schema).items():
+                counts = found.setdefault(keyword, {name: Counter() for name in DRAFTS})
+                counts[draft][status.value] += 1
+    columns = [f"{draft}: {status.value}" for draft in DRAFTS for status in Status]
+    table = ["| keyword | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for keyword, drafts in sorted(found.items()):
+        cells = [str(drafts[draft][status.value] or "") for draft in DRAFTS for status in Status]
+        table.append(f"| `{keyword}` | " + " | ".join(cells) + " |")
+    return "\n".join(table)
+
+
+def statuses(schema: Any) -> dict[str, Any]:
+    """Return the worst status of each keyword of a schema."""
     from radixlm.constrained import GrammarError, Status
     from radixlm.constrained.normal import normalise
 
-    found: dict[str, Counter[str]] = {}
-    for path in sorted((ROOT / "tests" / "constrained" / "suite").glob("*.jsonl.xz")):
-        with lzma.open(path, "rt") as lines:
-            groups = [json.loads(line) for line in lines]
-        for group in groups:
-            status: dict[str, Status] = {}
-            try:
-                findings = normalise(group["schema"]).contract
-            except GrammarError as error:
-                status[(error.pointer or "").rpartition("/")[2] or "(the schema)"] = Status.REFUSED
-                findings = ()
-            for finding in findings:  # the worst of a group counts
-                order = list(Status)
-                known = status.get(finding.keyword, Status.ENFORCED)
-                status[finding.keyword] = max(known, finding.status, key=order.index)
-            for keyword, kept in status.items():
-                found.setdefault(keyword, Counter())[kept.value] += 1
-    lines_out = ["| keyword | enforced | checked | refused |", "|---|---|---|---|"]
-    for keyword, counts in sorted(found.items()):
-        cells = [str(counts[status.value] or "") for status in Status]
-        lines_out.append(f"| `{keyword}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines_out)
+    order = list(Status)
+    try:
+        findings = normalise(schema).contract
+    except GrammarError as error:
+        return {(error.pointer or "").rpartition("/")[2] or "(the schema)": Status.REFUSED}
+    worst: dict[str, Any] = {}
+    for finding in findings:
+        known = worst.get(finding.keyword, Status.ENFORCED)
+        worst[finding.keyword] = max(known, finding.status, key=order.index)
+    return worst
 
 
 def main() -> None:

@@ -92,6 +92,8 @@ def _schema(options: argparse.Namespace) -> int:
     lines.append(f"{'taken' if report.taken else 'refused'} in mode {options.mode}: {counts}")
     if report.refusal is not None:
         lines.append(str(report.refusal))
+        if options.mode == "strict" and report_of(whole, "best_effort", vocabulary).taken:
+            lines.append("mode best_effort takes it, and checks closed documents for the rest")
     print("\n".join(lines))
     return 0 if report.taken else 1
 

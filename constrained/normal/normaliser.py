@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..contract import Contract, Finding, Status
-from ..errors import LimitError, UnsupportedError
+from ..errors import LimitError
 from ..formats import UNKNOWABLE
 from ..keywords import KIND, TYPES, escape, malformed
 from ..references import Place, root_place
@@ -195,7 +195,9 @@ class Normaliser:
         """Note a keyword as enforced; what is found later to be less is noted again."""
         at = f"{place.at}/{escape(keyword)}"
         if keyword not in KNOWN:
-            _refuse_slip(keyword, at)
+            if (meant := _meant(keyword)) is not None:
+                reason = "it is no keyword that is known"
+                self.findings.append(Finding(at, Status.REFUSED, reason, f"Did you mean {meant}?"))
         elif keyword == "format" and place.keywords[keyword] in UNKNOWABLE:
             reason = "it needs tables of Unicode that are not here"
             self.findings.append(
@@ -282,14 +284,10 @@ def _opened(core: Core) -> list[Core]:
     return [core]
 
 
-def _refuse_slip(keyword: str, at: str) -> None:
-    """Refuse a keyword that is one of JSON Schema's in other letters; others are annotations."""
+def _meant(keyword: str) -> str | None:
+    """Return the keyword that one in other letters stands for; None: it is an annotation."""
     plain = keyword.replace("_", "").replace("-", "").lower()
     meant = [known for known in KNOWN if known.lower() == plain]
-    if meant and keyword[0].isalpha():  # `_format` is how some take a keyword out
-        raise UnsupportedError(
-            f"{keyword!r} is not a keyword that is known",
-            kind=KIND,
-            pointer=at,
-            hint=f"Did you mean {difflib.get_close_matches(keyword, meant, 1, 0)[0]}?",
-        )
+    if not meant or not keyword[0].isalpha():  # `_format` is how some take a keyword out
+        return None
+    return difflib.get_close_matches(keyword, meant, 1, 0)[0]

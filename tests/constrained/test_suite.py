@@ -22,6 +22,8 @@ from radixlm.constrained.errors import GrammarError, UnsatisfiableError
 from radixlm.constrained.grammar import Grammar
 from radixlm.constrained.spec import GrammarSpec
 
+from ..scripts import ROOT, load
+
 FOLDER = Path(__file__).parent / "suite"
 DIALECTS = {
     "draft2020-12": "https://json-schema.org/draft/2020-12/schema",
@@ -102,3 +104,8 @@ def test_the_check_alone_finds_what_is_wrong() -> None:
 
 def test_statuses_are_ordered_from_kept_to_refused() -> None:
     assert list(Status) == [Status.ENFORCED, Status.CHECKED, Status.REFUSED]
+
+
+def test_the_table_in_the_docs_is_what_the_suite_says() -> None:
+    docs = (ROOT / "docs" / "structured-output.md").read_text("utf-8")
+    assert load("benchmarks/maskbench.py").keywords() in docs

@@ -31,6 +31,18 @@ def test_a_schema_that_is_not_all_enforced_is_refused_with_the_place_and_what_to
     assert "checked  /properties/tags/uniqueItems: " in out
     assert "enforced /required" in out
     assert "refused in mode strict" in out
+    assert out.rstrip().endswith("checks closed documents for the rest")
+
+
+def test_a_slip_hides_nothing_that_is_said_of_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schema", write(tmp_path, {**OPEN, "min_properties": 1})]) == 1
+    out = capsys.readouterr().out
+    assert "refused  /min_properties: " in out
+    assert "Did you mean minProperties?" in out
+    assert "enforced /required" in out
+    assert "best_effort" not in out
 
 
 def test_best_effort_takes_what_is_checked(
