@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,64 @@ from ..gguf.quants import LAYOUTS
 from .settings import Settings
 from .weights import Stored
 
-ARCHITECTURES = {  # general.architecture → config.json's; Mistral's files say llama
-    "llama": "LlamaForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What is special about the files of a `general.architecture`.
+
+    Attributes:
+        family: the architecture of the Hugging Face checkpoint.
+        names: parts of tensors' names, beyond `NAMES`.
+        fields: of config.json, beyond `FIELDS`.
+        norm_offset: what the file's norms hold beyond the checkpoint's.
+        is_permuted: llama.cpp rotates neighbours instead of halves there: queries and keys have
+            their rows reordered.
+    """
+
+    family: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    norm_offset: float = 0.0
+    is_permuted: bool = False
+
+
+_GEMMA_NORMS = {
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
 }
+_WINDOW = {"sliding_window": "attention.sliding_window"}
+ARCHITECTURES = {
+    "llama": Architecture(family="LlamaForCausalLM", is_permuted=True),  # Mistral's, too
+    "qwen2": Architecture(family="Qwen2ForCausalLM"),
+    "qwen3": Architecture(family="Qwen3ForCausalLM"),
+    "gemma2": Architecture(
+        family="Gemma2ForCausalLM",
+        names=_GEMMA_NORMS,
+        fields={
+            **_WINDOW,
+            "attn_logit_softcapping": "attn_logit_softcapping",
+            "final_logit_softcapping": "final_logit_softcapping",
+        },
+        norm_offset=1.0,
+    ),
+    "gemma3": Architecture(
+        family="Gemma3ForCausalLM",
+        names=_GEMMA_NORMS,
+        fields={**_WINDOW, "rope_local_base_freq": "rope.freq_base_swa"},
+        norm_offset=1.0,
+    ),
+    "phi3": Architecture(
+        family="Phi3ForCausalLM",
+        names={"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
+        fields={
+            **_WINDOW,
+            "original_max_position_embeddings": "rope.scaling.original_context_length",
+        },
+    ),
+}
+# Gemma's models of 27 billion parameters, told by their layers, scale queries by another width.
+WIDE_GEMMAS = {"gemma2": 46, "gemma3": 62}
 NAMES = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -46,6 +100,10 @@ NAMES = {
     "ffn_down": "mlp.down_proj",
 }
 ROPE_FACTORS = "rope_freqs.weight"
+LONG_FACTORS = {
+    "long_factor": "rope_factors_long.weight",
+    "short_factor": "rope_factors_short.weight",
+}
 FIELDS = {  # config.json's → the file's, behind the architecture
     "hidden_size": "embedding_length",
     "intermediate_size": "feed_forward_length",
@@ -57,6 +115,7 @@ FIELDS = {  # config.json's → the file's, behind the architecture
     "rms_norm_eps": "attention.layer_norm_rms_epsilon",
     "rope_theta": "rope.freq_base",
 }
+YARN_BETAS = {"beta_fast": 32.0, "beta_slow": 1.0}
 ENDS = ("eos", "eot")  # tokens that end a text or a turn
 CHUNK = 1 << 22  # numbers that are decoded at once
 
@@ -73,14 +132,15 @@ def read_settings(file: GGUFFile) -> Settings:
             f"{file.path}: general.architecture is {kind!r}; "
             f"supported in GGUF files: {', '.join(ARCHITECTURES)}"
         )
+    architecture = ARCHITECTURES[kind]
     found = {
         ours: file.fields[f"{kind}.{theirs}"]
-        for ours, theirs in FIELDS.items()
+        for ours, theirs in {**FIELDS, **architecture.fields}.items()
         if f"{kind}.{theirs}" in file.fields
     }
     values: dict[str, Any] = {
         **found,
-        "architectures": [ARCHITECTURES[kind]],
+        "architectures": [architecture.family],
         "model_type": kind,
         "tie_word_embeddings": "output.weight" not in file.entries,
         "eos_token_id": list(end_token_ids(file)),
@@ -89,6 +149,15 @@ def read_settings(file: GGUFFile) -> Settings:
         values["vocab_size"] = file.entries["token_embd.weight"].shape[0]
     if (scaling := _rope_scaling(file, kind)) is not None:
         values["rope_scaling"] = scaling
+    heads = found.get("num_attention_heads") or 1
+    width = found.get("hidden_size", 0) // heads  # of a head, where the file names none
+    if WIDE_GEMMAS.get(kind) == found.get("num_hidden_layers"):
+        values["query_pre_attn_scalar"] = width
+    elif kind in WIDE_GEMMAS:
+        values["query_pre_attn_scalar"] = found.get("head_dim", width)
+    rotated = file.fields.get(f"{kind}.rope.dimension_count")
+    if kind == "phi3" and rotated and width:
+        values["partial_rotary_factor"] = rotated / found.get("head_dim", width)
     return Settings(values, str(file.path))
 
 
@@ -99,13 +168,29 @@ def end_token_ids(file: GGUFFile) -> tuple[int, ...]:
 
 
 def _rope_scaling(file: GGUFFile, kind: str) -> dict[str, Any] | None:
-    scaling = file.fields.get(f"{kind}.rope.scaling.type", "none")
+    def said(name: str, default: Any = None) -> Any:
+        return file.fields.get(f"{kind}.rope.scaling.{name}", default)
+
+    if all(name in file.entries for name in LONG_FACTORS.values()):
+        factors = {ours: _decode(file, name).tolist() for ours, name in LONG_FACTORS.items()}
+        return {"rope_type": "longrope", **factors}
+    scaling = said("type", "none")
     if scaling == "linear":
-        factor = file.fields.get(f"{kind}.rope.scaling.factor", 1.0)
-        return {"rope_type": "linear", "factor": factor}
-    if scaling != "none":
+        return {"rope_type": "linear", "factor": said("factor", 1.0)}
+    if scaling == "yarn":
+        factor = said("factor", 1.0)
+        # Theirs is a factor beyond YaRN's own.
+        magnitude = said("attn_factor", 1.0) * (0.1 * math.log(max(factor, 1.0)) + 1)
+        made: dict[str, Any] = {"rope_type": "yarn", "factor": factor}
+        made |= {"attention_factor": magnitude}
+        made |= {name: said(f"yarn_{name}", default) for name, default in YARN_BETAS.items()}
+        if (trained := said("original_context_length")) is not None:
+            made["original_max_position_embeddings"] = trained
+        return made
+    if scaling not in ("none", "longrope"):
         raise ModelLoadError(
-            f"{file.path}: {kind}.rope.scaling.type is {scaling!r}; supported: none, linear"
+            f"{file.path}: {kind}.rope.scaling.type is {scaling!r}; "
+            "supported: none, linear, yarn, longrope"
         )
     if ROPE_FACTORS not in file.entries:
         return None
@@ -141,12 +226,17 @@ class GGUFTensors:
     def __init__(self, file: GGUFFile) -> None:
         self.path: Path = file.path
         self._file = file
-        # llama.cpp rotates neighbours instead of halves: its q and k have their rows reordered.
-        self._is_permuted = file.fields.get("general.architecture") == "llama"
+        self._architecture = ARCHITECTURES[file.fields["general.architecture"]]
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        return {_translated(name): name for name in self._file.entries if name != ROPE_FACTORS}
+        table = {**NAMES, **self._architecture.names}
+        factors = (ROPE_FACTORS, *LONG_FACTORS.values())
+        return {
+            ".".join(table.get(part, part) for part in name.split(".")): name
+            for name in self._file.entries
+            if name not in factors
+        }
 
     def stored(self) -> Mapping[str, Stored]:
         """See `Source`."""
@@ -172,8 +262,10 @@ class GGUFTensors:
         """See `Source`."""
         tensor = _decode(self._file, self._names[name])
         part = self._names[name].split(".")[-2]
-        if self._is_permuted and part in ("attn_q", "attn_k"):
+        if self._architecture.is_permuted and part in ("attn_q", "attn_k"):
             tensor = self._in_halves(tensor, part)
+        if self._architecture.norm_offset and part.endswith("norm"):
+            tensor = tensor - self._architecture.norm_offset
         into.copy_(tensor.view(into.shape))
 
     def _in_halves(self, rows: Tensor, part: str) -> Tensor:
@@ -182,10 +274,6 @@ class GGUFTensors:
         heads = fields.get(f"llama.attention.{field}", fields["llama.attention.head_count"])
         pairs = rows.view(heads, len(rows) // heads // 2, 2, *rows.shape[1:])
         return pairs.transpose(1, 2).reshape(rows.shape)
-
-
-def _translated(name: str) -> str:
-    return ".".join(NAMES.get(part, part) for part in name.split("."))
 
 
 def _num_bytes(path: Path, name: str, entry: Entry) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openai
 import pytest
 import torch
 
@@ -18,6 +20,8 @@ from radixlm.runtime.errors import ModelLoadError
 from radixlm.runtime.gguf.file import GGUFFile
 from radixlm.runtime.offline import Engine
 from radixlm.runtime.tokenizer import load_tokenizer
+
+from .test_server import serving
 
 SMALL: dict[str, Any] = {
     "vocab_size": 300,
@@ -42,11 +46,37 @@ LLAMA3 = {
 }
 
 
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 10_000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 16,
+    "beta_fast": 16.0,
+}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10_000.0,
+    "partial_rotary_factor": 0.75,
+    "short_factor": [1.0 + index / 50 for index in range(24)],
+    "long_factor": [1.5 + index for index in range(24)],
+    "original_max_position_embeddings": 64,
+}
+NAMES = {
+    "llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3",
+    "gemma2": "Gemma2", "gemma3": "Gemma3", "phi3": "Phi3",
+}
+GEMMA = {"sliding_window": 16, "query_pre_attn_scalar": 64, "tie_word_embeddings": True}
+
+
 def make_model(kind: str, **changes: Any) -> Any:
     import transformers
 
-    name = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}[kind]
-    config = getattr(transformers, f"{name}Config")(**SMALL | changes)
+    name = NAMES[kind]
+    settings = SMALL | changes
+    if kind == "phi3":  # its heads share the hidden size
+        del settings["head_dim"]
+    text = "Text" if kind == "gemma3" else ""
+    config = getattr(transformers, f"{name}{text}Config")(**settings)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return getattr(transformers, f"{name}ForCausalLM")(config).eval()
@@ -68,18 +98,20 @@ def write_gguf(path: Path, kind: str, model: Any, quantised: str = "F32") -> Non
     writer.add_key_length(64)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    rope = config.rope_parameters
-    writer.add_rope_freq_base(rope["rope_theta"])
-    if rope["rope_type"] == "llama3":
-        plain = rope["rope_theta"] ** -(torch.arange(0, 64, 2) / 64)
-        factors = (plain / model.model.rotary_emb.inv_freq).numpy()
-        writer.add_tensor("rope_freqs.weight", factors.astype(np.float32))
+    if kind in ("gemma2", "gemma3"):
+        writer.add_sliding_window(config.sliding_window)
+    if kind == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
+    write_rope(writer, model)
     write_tokenizer(writer, config.vocab_size)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[kind.upper()], config.num_hidden_layers)
     wanted = gguf.GGMLQuantizationType[quantised]
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             rows = parameter.numpy()
+            if kind.startswith("gemma") and name.endswith("norm.weight"):
+                rows = rows + 1
             if kind == "llama" and ("q_proj" in name or "k_proj" in name):
                 split = rows.reshape(-1, 2, 32, *rows.shape[1:])  # heads, halves, ...
                 rows = split.swapaxes(1, 2).reshape(rows.shape)
@@ -97,6 +129,27 @@ def write_gguf(path: Path, kind: str, model: Any, quantised: str = "F32") -> Non
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def write_rope(writer: Any, model: Any) -> None:
+    rope = model.config.rope_parameters
+    rope = rope.get("full_attention", rope)
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] == "llama3":
+        plain = rope["rope_theta"] ** -(torch.arange(0, 64, 2) / 64)
+        factors = (plain / model.model.rotary_emb.inv_freq).numpy()
+        writer.add_tensor("rope_freqs.weight", factors.astype(np.float32))
+    elif rope["rope_type"] == "yarn":
+        writer.add_string(f"{writer.arch}.rope.scaling.type", "yarn")
+        writer.add_rope_scaling_factor(rope["factor"])
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+    elif rope["rope_type"] == "longrope":
+        writer.add_rope_dimension_count(int(64 * rope["partial_rotary_factor"]))
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        for name in ("long", "short"):
+            factors = np.array(rope[f"{name}_factor"], np.float32)
+            writer.add_tensor(f"rope_factors_{name}.weight", factors)
 
 
 def write_tokenizer(writer: Any, size: int) -> None:
@@ -133,6 +186,10 @@ def logits(path: Path) -> torch.Tensor:
         ("llama", "F16", {"rope_parameters": LLAMA3}),
         ("qwen2", "Q4_0", {}),
         ("qwen3", "BF16", {}),
+        ("qwen3", "F32", {"rope_parameters": YARN}),
+        ("gemma2", "F32", GEMMA),
+        ("gemma3", "Q8_0", GEMMA | {"num_hidden_layers": 6}),
+        ("phi3", "F32", {"rope_parameters": LONGROPE, "pad_token_id": 0}),
     ],
 )
 def test_logits_are_those_of_the_model_that_the_file_was_made_from(
@@ -144,6 +201,34 @@ def test_logits_are_those_of_the_model_that_the_file_was_made_from(
     with torch.inference_mode():
         theirs = model(torch.arange(40)[None] * 7 % 300).logits[0]
     assert float((logits(path) - theirs).abs().max()) < 2e-4
+
+
+@pytest.mark.slow
+def test_a_file_is_served_to_the_openai_client(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_gguf(path, "llama", make_model("llama"), "Q8_0")
+    talk: Any = [{"role": "user", "content": "the 東京"}]
+    options = ("--device", "cpu", "--max-total-tokens", "256", "--served-model-name", "file")
+    with (
+        serving(str(path), *options) as (_, url),
+        openai.OpenAI(base_url=url + "/v1", api_key="none") as client,
+    ):
+        assert [model.id for model in client.models.list()] == ["file"]
+        said = client.chat.completions.create(
+            model="file",
+            messages=talk,
+            max_tokens=8,
+            temperature=0,
+            extra_body={"ignore_eos": True},
+        )
+        assert said.usage is not None
+        assert said.usage.completion_tokens == 8
+        fields: Any = {"model": "file", "messages": talk, "max_tokens": 8, "temperature": 0}
+        pieces = client.chat.completions.create(
+            **fields, stream=True, extra_body={"regex": "(Paris|Lyon) [0-9]"}
+        )
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in pieces)
+        assert re.fullmatch("(Paris|Lyon) [0-9]", text)
 
 
 def test_a_file_is_all_that_an_engine_needs(tmp_path: Path) -> None:
