@@ -7,6 +7,7 @@ so the next one is there within milliseconds.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import resource
 import signal
@@ -24,9 +25,9 @@ from .orders import Limits
 from .spec import GrammarSpec
 from .trial import try_out
 
-__all__ = ["Backend", "Hand", "Work", "out_of_memory"]
+__all__ = ["Backend", "Ended", "Hand", "Work"]
 
-MAX_CPU_S = 60  # of one grammar: the end of one that nobody is left to kill
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -36,6 +37,19 @@ class Work(msgspec.Struct, frozen=True):
     took_s: float
     peak_bytes: int  # the process's; what is freed is not given back
     is_over_limit: bool = False
+
+
+class Ended(Exception):
+    """The hand has ended over a grammar.
+
+    Attributes:
+        is_out_of_time: whether it had computed for as long as it may; else it was out of memory,
+            most probably.
+    """
+
+    def __init__(self, *, is_out_of_time: bool) -> None:
+        self.is_out_of_time = is_out_of_time
+        super().__init__("out of time" if is_out_of_time else "out of memory")
 
 
 class Backend(Protocol):
@@ -49,16 +63,18 @@ class Backend(Protocol):
 class Hand:
     """The parent's end of one such process; it is forked by the first spec."""
 
-    def __init__(self, backend: Backend, limits: Limits, *, nice: int) -> None:
+    def __init__(self, backend: Backend, limits: Limits, *, cpu_s: float, nice: int) -> None:
         """Say what it works with.
 
         Args:
             backend: made already.
             limits: those of memory and size are kept here.
+            cpu_s: what it may compute for one grammar; a busy machine does not shorten it.
             nice: how far its priority is below the parent's.
         """
         self._backend = backend
         self._limits = limits
+        self._cpu_s = cpu_s
         self._nice = nice
         self._pid = 0  # 0: there is none
         self._to = -1
@@ -66,10 +82,10 @@ class Hand:
         self._transport: asyncio.BaseTransport | None = None
 
     async def compile(self, spec: GrammarSpec) -> Work:
-        """Let it compile. After any exception call `kill`.
+        """Let it compile. When that is not waited for, call `kill`.
 
         Raises:
-            asyncio.IncompleteReadError: it has ended.
+            Ended: it has ended.
         """
         if not self._pid:
             await self._fork()
@@ -77,20 +93,22 @@ class Hand:
         data = msgspec.msgpack.encode(spec)
         try:
             os.write(self._to, len(data).to_bytes(8, "big") + data)
-        except BrokenPipeError:
-            raise asyncio.IncompleteReadError(b"", None) from None
-        size = int.from_bytes(await self._from.readexactly(8), "big")
-        return msgspec.msgpack.decode(await self._from.readexactly(size), type=Work)
+            size = int.from_bytes(await self._from.readexactly(8), "big")
+            return msgspec.msgpack.decode(await self._from.readexactly(size), type=Work)
+        except (BrokenPipeError, asyncio.IncompleteReadError):
+            raise Ended(is_out_of_time=self.kill() == -signal.SIGPROF) from None
 
-    def kill(self) -> None:
-        """End it, if there is one."""
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            os.close(self._to)
-            assert self._transport is not None
-            self._transport.close()
-            self._pid = 0
+    def kill(self) -> int:
+        """End it, if there is one; return its code, negative for the signal that ended it."""
+        if not self._pid:
+            return 0
+        os.kill(self._pid, signal.SIGKILL)
+        _, status = os.waitpid(self._pid, 0)
+        os.close(self._to)
+        assert self._transport is not None
+        self._transport.close()
+        self._pid = 0
+        return os.waitstatus_to_exitcode(status)
 
     async def _fork(self) -> None:
         to_read, self._to = os.pipe()
@@ -111,6 +129,7 @@ class Hand:
             for file in _open_files():  # an end that is held here keeps a pipe open for nobody
                 if file > 2 and file not in (source, out):
                     os.close(file)
+            _die_with_parent()
             nothing = os.open(os.devnull, os.O_RDWR)
             for file in range(3):
                 os.dup2(nothing, file)
@@ -126,9 +145,9 @@ class Hand:
 
     def _worked(self, spec: GrammarSpec) -> Work:
         begun = time.process_time()
-        limit = _lower(resource.RLIMIT_CPU, int(begun) + MAX_CPU_S)
-        resource.setrlimit(resource.RLIMIT_CPU, limit)
+        signal.setitimer(signal.ITIMER_PROF, self._cpu_s)  # nothing handles its signal: it is ended
         result, is_over_limit = self._compiled(spec)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         took_s = time.process_time() - begun
         return Work(result, took_s, peak << (0 if sys.platform == "darwin" else 10), is_over_limit)
@@ -143,7 +162,7 @@ class Hand:
             return Refusal.of(error), False
         except Exception as error:  # a bug, of ours or the back end's, fails this spec alone
             if isinstance(error, MemoryError) or "bad_alloc" in str(error):
-                return Refusal.of_limit(out_of_memory(self._limits), spec.kind), True
+                return Refusal.of_limit(self._limits.memory_reason(), spec.kind), True
             broken = GrammarError(f"the compiler failed: {error!r:.500}", kind=spec.kind)
             return Refusal.of(broken), False
         if (size := len(lowered.source)) > (most := self._limits.result_bytes):
@@ -152,9 +171,13 @@ class Hand:
         return lowered, False
 
 
-def out_of_memory(limits: Limits) -> str:
-    """Say what a process that ended by itself has probably met."""
-    return f"its compiler ended, as it does beyond {limits.memory_bytes >> 20:,} MiB"
+def _die_with_parent() -> None:
+    """Let the kernel end this process with its parent, which may be killed; Linux alone can.
+
+    Elsewhere it leaves when it has compiled, or its time is over.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _open_files() -> list[int]:

@@ -28,10 +28,14 @@ T = TypeVar("T")
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of one grammar."""
 
-    turn_s: float = 1.0  # in the quick lane; then it begins anew in the slow one
-    slow_s: float = 20.0
+    turn_s: float = 1.0  # of computing in the quick lane; then it begins anew in the slow one
+    slow_s: float = 20.0  # of computing in that one
     memory_bytes: int = 2 << 30  # of the process that compiles it
     result_bytes: int = 64 << 20  # in its serialised form
+
+    def memory_reason(self) -> str:
+        """Say why a process that ended by itself has probably done so."""
+        return f"its compiler ended, as it does beyond {self.memory_bytes >> 20:,} MiB"
 
 
 class Setup(msgspec.Struct, frozen=True):

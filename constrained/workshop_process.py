@@ -4,7 +4,8 @@ What a grammar takes cannot be told before: a few kilobytes can hold Python for 
 code for minutes and gigabytes. This process computes nothing itself: its hands do (`hand.py`),
 which it can end. Every grammar begins in the quick lane. What is not done by the end of its turn
 there begins anew in the slow lane, at the least priority; so nobody waits behind a grammar for
-longer than a turn. What is dear to compile is kept on disk (`store.py`).
+longer than a turn. Turns are of computing: on a busy machine an ordinary grammar must not be taken
+for a slow one. What is dear to compile is kept on disk (`store.py`).
 
 Orders come in on standard input, in frames as in `child.py`, and notices go out. The process
 leaves when its input ends.
@@ -22,7 +23,7 @@ from pathlib import Path
 from . import orders
 from .child import put
 from .compiler import load_backend
-from .hand import Hand, Work, out_of_memory
+from .hand import Ended, Hand, Work
 from .lowered import Refusal
 from .orders import Cancel, Compile, Done, Limits, Notice, Order, Setup, Started
 from .store import Store
@@ -30,6 +31,7 @@ from .vocab import Vocabulary
 
 __all__ = ["Lane", "Lanes", "main"]
 
+PATIENCE = 5  # so many times longer than it may compute a hand may take
 QUICK_NICE, SLOW_NICE = 5, 19
 DEAR_S = 0.05  # what takes less is not worth a file
 MAX_IDLE_BYTES = 1 << 30  # a hand that has had as much gives it back by ending
@@ -44,7 +46,7 @@ class Lane:
         self,
         hand: Hand,
         limits: Limits,
-        limit_s: float,
+        patience_s: float,
         say: Say,
         finish: Callable[[Compile, Work | None], None],
     ) -> None:
@@ -53,13 +55,13 @@ class Lane:
         Args:
             hand: that works here.
             limits: the hand's.
-            limit_s: after which it is ended.
+            patience_s: after which it is ended, whether or not it has computed.
             say: is told what is begun.
             finish: is told what came of each order; None: nothing within the limit.
         """
         self._hand = hand
         self._limits = limits
-        self._limit_s = limit_s
+        self._patience_s = patience_s
         self._say = say
         self._finish = finish
         self._waiting: dict[int, Compile] = {}
@@ -103,13 +105,14 @@ class Lane:
 
     async def _done(self, order: Compile) -> Work | None:
         try:
-            work = await asyncio.wait_for(self._hand.compile(order.spec), self._limit_s)
+            work = await asyncio.wait_for(self._hand.compile(order.spec), self._patience_s)
         except TimeoutError:
             self._hand.kill()
             return None
-        except asyncio.IncompleteReadError:
-            self._hand.kill()
-            refusal = Refusal.of_limit(out_of_memory(self._limits), order.spec.kind)
+        except Ended as end:
+            if end.is_out_of_time:
+                return None
+            refusal = Refusal.of_limit(self._limits.memory_reason(), order.spec.kind)
             return Work(refusal, 0, 0, is_over_limit=True)
         if work.peak_bytes > MAX_IDLE_BYTES:
             self._hand.kill()
@@ -129,10 +132,10 @@ class Lanes:
             folder = Path(setup.folder)
             self._store = Store(folder, vocabulary, setup.backend, max_bytes=setup.folder_bytes)
         self._limits = limits = setup.limits
-        quick = Hand(self._backend, limits, nice=QUICK_NICE)
-        slow = Hand(self._backend, limits, nice=SLOW_NICE)
-        self.quick = Lane(quick, limits, limits.turn_s, say, self._after_turn)
-        self.slow = Lane(slow, limits, limits.slow_s, say, self._after_all)
+        quick = Hand(self._backend, limits, cpu_s=limits.turn_s, nice=QUICK_NICE)
+        slow = Hand(self._backend, limits, cpu_s=limits.slow_s, nice=SLOW_NICE)
+        self.quick = Lane(quick, limits, PATIENCE * limits.turn_s, say, self._after_turn)
+        self.slow = Lane(slow, limits, PATIENCE * limits.slow_s, say, self._after_all)
 
     def take(self, order: Order) -> None:
         """Carry out an order."""
@@ -158,7 +161,7 @@ class Lanes:
 
     def _after_all(self, order: Compile, work: Work | None) -> None:
         if work is None:
-            reason = f"it does not compile within {self._limits.slow_s:g} s"
+            reason = f"it takes more than {self._limits.slow_s:g} s of computing to compile"
             work = Work(Refusal.of_limit(reason, order.spec.kind), 0, 0, is_over_limit=True)
         self._say(Done(order.id, work.result, is_over_limit=work.is_over_limit))
         # Another machine, or this one on another day, may have what there was too little of.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -99,6 +100,21 @@ def test_a_grammar_of_endless_text_is_refused_and_the_next_is_compiled(
     assert compiler.compile(GrammarSpec.regex("[a-e]+"))
 
 
+def test_a_grammar_that_computes_for_too_long_is_refused_and_kept_so(
+    byte_vocabulary: Vocabulary,
+) -> None:
+    limits = Limits(turn_s=0.1, slow_s=0.3)
+    options: Any = {"max_cached": 8, "timeout_s": 100.0, "limits": limits}
+    with closing(GrammarCompiler(byte_vocabulary, **options)) as compiler:
+        for _ in range(2):
+            with pytest.raises(LimitError, match=r"more than 0.3 s of computing") as caught:
+                compiler.compile(SLOW)
+            assert not caught.value.retryable
+        assert compiler.compile(OBJECT)
+        counts = compiler.counts()
+    assert (counts.over_limit, counts.compiled, counts.hits) == (1, 1, 1)
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed in /proc")
 def test_an_abandoned_grammar_is_stopped_at_once(compiler: GrammarCompiler) -> None:
     compiler.compile(GrammarSpec.regex("[a-d]+"))
@@ -130,6 +146,7 @@ def test_what_is_dear_comes_from_the_disk_the_next_time(
         assert not match.accept(ord("b"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes end with their parent on Linux")
 def test_a_process_that_is_ended_fails_what_waits_and_is_started_again(
     byte_vocabulary: Vocabulary,
 ) -> None:
@@ -139,7 +156,14 @@ def test_a_process_that_is_ended_fails_what_waits_and_is_started_again(
         future = compiler.submit(SLOW)
         while not compiler.counts().compiling:
             time.sleep(0.005)
+        ended = shop._child.pid  # type: ignore[attr-defined]
+        hands = children(ended)
+        assert hands
         shop._child.kill()  # type: ignore[attr-defined]
         with pytest.raises(GrammarError, match="has ended"):
             future.result(30)
+        deadline = time.monotonic() + 10
+        while any(Path(f"/proc/{pid}").exists() for pid in hands):  # what they were at is stopped
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         assert compiler.compile(GrammarSpec.regex("b"))
