@@ -11,6 +11,7 @@ import base64
 import binascii
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -47,13 +48,18 @@ class Pictures:
         self._fetcher = fetcher or Fetcher()
         self._processor: Any = None
         self._loading = threading.Lock()
+        self._warming: asyncio.Task[None] | None = None  # held, so that it is not collected
         self._fetches = asyncio.Semaphore(MAX_FETCHES)
         self._turns = asyncio.Semaphore(MAX_DECODING)
 
     def open(self, sight: Sight | None, tokenizer: Tokenizer) -> None:
-        """Learn what the model is, once that is known."""
+        """Learn what the model is, once that is known; on the event loop.
+
+        If it sees, the image processor is loaded ahead: it imports seconds' worth of modules.
+        """
         self.sight = sight
         if sight is not None:
+            self._warming = asyncio.create_task(asyncio.to_thread(self._warm))
             self.mark = tokenizer.decode([sight.image_token_id], skip_special_tokens=False)
             self.around = tokenizer.image_marks(self.mark)
 
@@ -114,6 +120,10 @@ class Pictures:
                 "crop_size and size in its preprocessor_config.json"
             )
         return Image.of(pixels, sight.num_rows)
+
+    def _warm(self) -> None:
+        with suppress(InvalidRequestError):  # the first request with an image meets it
+            self._loaded()
 
     def _loaded(self) -> Any:
         with self._loading:
