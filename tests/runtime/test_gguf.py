@@ -62,8 +62,12 @@ LONGROPE = {
     "original_max_position_embeddings": 64,
 }
 NAMES = {
-    "llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3",
-    "gemma2": "Gemma2", "gemma3": "Gemma3", "phi3": "Phi3",
+    "llama": "Llama",
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen3",
+    "gemma2": "Gemma2",
+    "gemma3": "Gemma3",
+    "phi3": "Phi3",
 }
 GEMMA = {"sliding_window": 16, "query_pre_attn_scalar": 64, "tie_word_embeddings": True}
 
@@ -170,8 +174,8 @@ def write_tokenizer(writer: Any, size: int) -> None:
     )
 
 
-def logits(path: Path) -> torch.Tensor:
-    config = ModelConfig(model_path=str(path), device="cpu", dtype="float32")
+def logits(path: Path, **settings: Any) -> torch.Tensor:
+    config = ModelConfig(model_path=str(path), device="cpu", dtype="float32", **settings)
     runner = Runner.load(config, CacheConfig(max_total_tokens=64))
     tokens = np.arange(40, dtype=np.int32) * 7 % 300
     slots = np.arange(40, dtype=np.int32)
@@ -229,6 +233,17 @@ def test_a_file_is_served_to_the_openai_client(tmp_path: Path) -> None:
         )
         text = "".join(chunk.choices[0].delta.content or "" for chunk in pieces)
         assert re.fullmatch("(Paris|Lyon) [0-9]", text)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int4-32"])
+def test_what_a_file_holds_in_any_way_can_be_held_in_fewer_bits(
+    quantization: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.gguf"
+    write_gguf(path, "llama", make_model("llama"), "Q8_0")
+    plain, held = logits(path), logits(path, quantization=quantization)
+    error = (held - plain).norm() / plain.norm()
+    assert 1e-3 < error < (0.05 if quantization == "int8" else 0.6)
 
 
 def test_a_file_is_all_that_an_engine_needs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import radixlm as rl
+from radixlm.runtime.cli import add_serve
 from radixlm.runtime.config import CacheConfig, ModelConfig
 from radixlm.runtime.engine.inputs import Row
 from radixlm.runtime.engine.runner import Runner
@@ -24,6 +26,7 @@ from radixlm.runtime.quant.int8 import Int8Method
 from ...scripts import load
 
 MATRIX = load("benchmarks/models.py")
+CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Norway": "Oslo"}
 OWN = [name for name, family in MATRIX.FAMILIES.items() if family.is_own]
 
 
@@ -157,17 +160,49 @@ def test_a_model_of_transformers_is_refused(tmp_path: Path) -> None:
         logits(tmp_path, quantization="int8")
 
 
+def test_sglangs_option_is_understood() -> None:
+    parser = argparse.ArgumentParser()
+    add_serve(parser.add_subparsers())
+    options = parser.parse_args(["serve", "--torchao-config", "int4wo-32"])
+    assert options.quantization == "int4wo-32"
+    assert parser.parse_args(["serve"]).quantization is None
+
+
 def test_torchao_names_mean_the_same(tiny_model: str) -> None:
     for ours, theirs in (("int8", "int8wo"), ("int4-32", "int4wo-32")):
         found = [logits(tiny_model, quantization=name) for name in (ours, theirs)]
         assert torch.equal(*found)
 
 
-@pytest.mark.parametrize("quantization", ["int8", "int4-32"])
-def test_an_engine_generates_what_the_plain_model_finds_likely(
-    tiny_model: str, quantization: str
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_the_shipped_model_still_knows_its_capitals(quantization: str) -> None:
+    greedy = {"temperature": 0, "max_new_tokens": 8}
+    with rl.Engine(in_process=True, quantization=quantization, max_total_tokens=512) as engine:
+        answers = engine.generate([f"The capital of {where} is" for where in CAPITALS], greedy)
+    for answer, capital in zip(answers, CAPITALS.values(), strict=True):
+        assert answer["text"].strip() == f"{capital}."
+
+
+@pytest.mark.parametrize(("quantization", "share"), [("int8", 0.52), ("int4", 0.33)])
+def test_weights_take_as_much_less_memory_as_they_have_fewer_bits(
+    quantization: str, share: float
 ) -> None:
-    greedy = {"temperature": 0, "max_new_tokens": 16, "ignore_eos": True}
-    with rl.Engine(model_path=tiny_model, in_process=True, quantization=quantization) as held:
-        found = held.generate("The quick brown fox", greedy)["output_ids"]
-    assert len(found) == 16
+    sizes = [
+        Runner.load(
+            ModelConfig(quantization=name, dtype="bfloat16"), CacheConfig(max_total_tokens=16)
+        ).weight_bytes
+        for name in (None, quantization)
+    ]
+    assert sizes[1] < share * sizes[0]
+
+
+def test_a_saved_cache_is_for_one_way_of_holding_weights(tiny_model: str, tmp_path: Path) -> None:
+    limits = {"in_process": True, "max_total_tokens": 256, "cache_dir": str(tmp_path)}
+    prompt, sampling = "The quick brown fox jumps over the lazy dog", {"max_new_tokens": 1}
+    cached = []
+    for quantization in (None, "int8", "int8"):
+        settings = {"model_path": tiny_model, "quantization": quantization, **limits}
+        with rl.Engine(**settings) as engine:
+            cached.append(engine.generate(prompt, sampling)["meta_info"]["cached_tokens"])
+    assert cached[:2] == [0, 0]
+    assert cached[2] > 0
