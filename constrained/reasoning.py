@@ -4,14 +4,14 @@ Bytes decide where a text stands: in the opening mark, in the reasoning, in what
 the constrained text. So a token may span two of these. The reasoning is bounded in tokens: behind
 the last of them only what closes it is legal, and that last one ends with a whole character.
 
-The masks of free text are made once for a vocabulary and a place in the mark, some 30 ms each.
+A mask before the constrained text is made once for each place in the marks: some milliseconds.
 """
 
 from __future__ import annotations
 
 import codecs
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
@@ -75,6 +75,9 @@ class Frame:
         self.start = self.placed(Standing(Part.OPENING))
         self._back = _fallbacks(self.end)
         self._rows: dict[tuple[Part, int, bytes, bool], Row] = {}
+        # Made here, so that no mask waits for it: 0.1 s for a large vocabulary, once.
+        self._texts = _texts_of(vocabulary)
+        self._closers = _tokens_with(vocabulary, self.end[-1:])
 
     def placed(self, standing: Standing) -> Standing:
         """Return where a text stands before its next token: a part that is whole leads on."""
@@ -139,16 +142,15 @@ class Frame:
         bits = np.zeros(-(-len(tokens) // 32) * 32, dtype=np.uint8)
         asked: Iterable[int]
         if standing.part is Part.FREE and not standing.begun:
-            free, whole = _free_tokens(self.vocabulary)
-            bits[: len(tokens)] = whole if is_last else free
-            head, last = self.end[: standing.offset], self.end[-1:]
-            asked = (t for t, text in enumerate(tokens) if last in text and self.end in head + text)
+            bits[: len(tokens)] = self._texts.whole if is_last else self._texts.free
+            head = self.end[: standing.offset]
+            asked = (token for token in self._closers if self.end in head + tokens[token])
         elif standing.part is Part.FREE:
-            asked = (t for t, text in enumerate(tokens) if text and text[0] & 0xC0 == 0x80)
+            firsts = range(0x80, 0xC0)
+            asked = (token for byte in firsts for token in self._texts.by_first.get(byte, ()))
         else:
             mark = self.opening if standing.part is Part.OPENING else self.closing
-            rest = mark[standing.offset :]
-            asked = (t for t, x in enumerate(tokens) if x and rest[:1] == x[:1])
+            asked = self._texts.by_first.get(mark[standing.offset], ())
         answer = self.begin()
         for token in asked:
             found = self.walked(standing, tokens[token])
@@ -276,7 +278,11 @@ def _fallbacks(mark: bytes) -> list[int]:
 
 def _begun(text: bytes) -> bytes | None:
     """Return the bytes of a last character that is not whole; None where it is no UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        text.decode()
+        return b""
+    except UnicodeDecodeError:
+        decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         decoder.decode(text)
     except UnicodeDecodeError:
@@ -284,10 +290,29 @@ def _begun(text: bytes) -> bytes | None:
     return decoder.getstate()[0]
 
 
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What is known of a vocabulary's tokens as free text."""
+
+    free: NDArray[np.uint8]  # [vocab] 1 for those that may begin it
+    whole: NDArray[np.uint8]  # [vocab] 1 for those of these that end with a whole character
+    by_first: Mapping[int, Sequence[int]]  # first byte: tokens
+
+
 @lru_cache(maxsize=4)
-def _free_tokens(vocabulary: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return which tokens may begin free text, and which of them end with a whole character."""
+def _texts_of(vocabulary: Vocabulary) -> _Texts:
     begun = [_begun(text) if text else None for text in vocabulary.tokens]
-    free = np.array([one is not None for one in begun], dtype=np.uint8)
-    whole = np.array([one == b"" for one in begun], dtype=np.uint8)
-    return free, whole
+    by_first: dict[int, list[int]] = {}
+    for token, text in enumerate(vocabulary.tokens):
+        if text:
+            by_first.setdefault(text[0], []).append(token)
+    return _Texts(
+        np.array([one is not None for one in begun], dtype=np.uint8),
+        np.array([one == b"" for one in begun], dtype=np.uint8),
+        by_first,
+    )
+
+
+@lru_cache(maxsize=64)
+def _tokens_with(vocabulary: Vocabulary, byte: bytes) -> Sequence[int]:
+    return [token for token, text in enumerate(vocabulary.tokens) if byte in text]
