@@ -56,10 +56,13 @@ class Child:
 
     @classmethod
     def of_module(cls, name: str) -> Child:
-        """Start a module of this package, installed or not, as a program."""
+        """Start a module of this package, installed or not, as a program.
+
+        It sees no accelerator: it needs none, and whoever has looked at one cannot fork any more.
+        """
         package = Path(sys.modules[__name__.partition(".")[0]].__path__[0]).parent
         path = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        return cls(["-m", name], {**os.environ, "PYTHONPATH": path})
+        return cls(["-m", name], {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""})
 
     def ask(self, question: bytes, timeout_s: float) -> bytes:
         """Send a question and return the answer.

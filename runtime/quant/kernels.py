@@ -30,7 +30,7 @@ def _int8(
     out,
     tokens,
     outputs,
-    inputs,
+    inputs: tl.constexpr,
     TOKENS: tl.constexpr,
     OUTPUTS: tl.constexpr,
     INPUTS: tl.constexpr,
@@ -61,7 +61,7 @@ def _int4(
     out,
     tokens,
     outputs,
-    groups,
+    groups: tl.constexpr,
     TOKENS: tl.constexpr,
     OUTPUTS: tl.constexpr,
     BYTES: tl.constexpr,
@@ -99,7 +99,7 @@ def multiply_int8(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
         out,
         len(x),
         len(codes),
-        x.shape[1],
+        x.shape[1],  # pyright: ignore[reportArgumentType]
         TOKENS=_block(x),  # pyright: ignore[reportArgumentType]
         OUTPUTS=OUTPUTS,  # pyright: ignore[reportArgumentType]
         INPUTS=INPUTS,  # pyright: ignore[reportArgumentType]
@@ -119,7 +119,7 @@ def multiply_int4(x: Tensor, codes: Tensor, scales: Tensor, middles: Tensor) -> 
         out,
         len(x),
         len(codes),
-        scales.shape[1],
+        scales.shape[1],  # pyright: ignore[reportArgumentType]
         TOKENS=_block(x),  # pyright: ignore[reportArgumentType]
         OUTPUTS=OUTPUTS,  # pyright: ignore[reportArgumentType]
         BYTES=codes.shape[1] // scales.shape[1],  # pyright: ignore[reportArgumentType]

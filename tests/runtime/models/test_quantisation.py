@@ -118,7 +118,11 @@ def test_products_on_cuda_are_those_of_the_widened_weight(
     weight = torch.randn(1000, 1152, generator=torch.Generator().manual_seed(0)).to(dtype)
     on_host, held = method.hold(weight), method.hold(weight.cuda())
     every = torch.arange(1000)
-    assert torch.equal(held.rows(every.cuda()).cpu(), on_host.rows(every))
+    # A device may round a product before it adds to it, another only the sum.
+    tolerance = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(
+        held.rows(every.cuda()).cpu(), on_host.rows(every), rtol=tolerance, atol=tolerance
+    )
     x = torch.randn(tokens, 1152, generator=torch.Generator().manual_seed(1)).to(dtype)
     expected = x.double() @ on_host.rows(every).double().t()
     found = held.multiply(x.cuda(), torch.ones(1000, dtype=dtype, device="cuda")).cpu().double()

@@ -102,7 +102,7 @@ def test_logits_on_cuda_are_near_those_of_the_rounded_numbers(
     MATRIX.Reference(MATRIX.FAMILIES[name], tmp_path)
     rounded = Scheme(Widened(quantization), Widened("int8"))
     monkeypatch.setitem(schemes.SCHEMES, "widened", rounded)
-    widened = logits(tmp_path, disable_cpu_kernels=True, quantization="widened")
+    widened = logits(tmp_path, disable_cpu_kernels=True, dtype="bfloat16", quantization="widened")
     settings = {"device": "cuda", "dtype": "bfloat16", "quantization": quantization}
     held = logits(tmp_path, **settings).cpu()
     assert (held - widened).norm() / widened.norm() < 0.1
