@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ from .job import Job
 MAX_STOP_IDS = 8  # that a column holds; a job with more is not for here
 RECENT = 64  # sampled tokens of each job that are kept here before they go to the job
 FIRST_CAPACITY = 16
+
+Rows: TypeAlias = slice | NDArray[np.intp]
 
 
 def is_plain(job: Job) -> bool:
@@ -181,10 +184,20 @@ class Decoding:
             return []
         return np.flatnonzero(self._columns.is_constrained[: len(self.jobs)]).tolist()
 
+    def runs(self) -> list[int]:
+        """The rows of which the next pass computes more than the last token."""
+        if not self._num_constrained:
+            return []
+        return np.flatnonzero(self.to_compute() > 1).tolist()
+
     def to_compute(self) -> NDArray[np.int64]:
         """How many tokens of each go through the model in the next pass, [rows]."""
         n = len(self.jobs)
         return self._columns.count[:n] - self._columns.computed[:n]
+
+    def pass_tokens(self) -> int:
+        """How many tokens that is together."""
+        return int(self.to_compute().sum()) if self._num_constrained else len(self.jobs)
 
     def missing(self) -> NDArray[np.int64]:
         """How many slots the lease of each has too few for its tokens, [rows]."""
@@ -225,9 +238,9 @@ class Decoding:
     def inputs(self) -> tuple[Decodes, list[Row]]:
         """The next pass's part of these jobs, which is launched now: a row for each forced run."""
         n, c = len(self.jobs), self._columns
-        runs = np.flatnonzero(self.to_compute() > 1).tolist() if self._num_constrained else []
+        runs = self.runs()
         if not runs:
-            single: slice | NDArray[np.intp] = slice(n)
+            single: Rows = slice(n)
             c.place[:n] = np.arange(n)
         else:
             single = np.flatnonzero(self.to_compute() == 1)
@@ -237,7 +250,8 @@ class Decoding:
             lengths=c.count[single],
             addresses=c.address[single],
             slots=lambda: [
-                _slots(self.jobs[row], int(c.count[row])) for row in np.arange(n)[single]
+                _slots(job, count)
+                for job, count in zip(self.at(single), c.count[single].tolist(), strict=True)
             ],
         )
         return decodes, [self._run(row) for row in runs]
@@ -247,7 +261,13 @@ class Decoding:
         n = len(self.jobs)
         self._columns.computed[:n] = self._columns.count[:n]
 
-    def launched(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    def at(self, rows: Rows) -> list[Job]:
+        """The jobs of some rows."""
+        if isinstance(rows, slice):
+            return self.jobs[rows]
+        return [self.jobs[row] for row in rows.tolist()]
+
+    def launched(self) -> tuple[Rows, NDArray[np.int64]]:
         """Who wants a token after the pass that was launched last, in its order.
 
         Not those that have left since, nor those whose grammar has forced more.
@@ -256,14 +276,13 @@ class Decoding:
             Their rows, and where their logits are in the pass: [wanting] each.
         """
         n, c = len(self.jobs), self._columns
-        rows = np.flatnonzero(self.to_compute() == 0) if self._num_constrained else np.arange(n)
-        places = c.place[rows]
-        if self._num_constrained:
-            order = places.argsort()
-            rows, places = rows[order], places[order]
-        return rows, places
+        if not self._num_constrained:
+            return slice(n), c.place[:n]
+        rows = np.flatnonzero(self.to_compute() == 0)
+        rows = rows[c.place[rows].argsort()]
+        return rows, c.place[rows]
 
-    def drawing(self, rows: NDArray[np.intp]) -> Drawing:
+    def drawing(self, rows: Rows) -> Drawing:
         """How the next tokens of some rows are drawn."""
         c = self._columns
         return Drawing(
@@ -276,11 +295,11 @@ class Decoding:
             position=c.count[rows] - c.prompt[rows],
         )
 
-    def sampled(self, rows: NDArray[np.intp]) -> None:
+    def sampled(self, rows: Rows) -> None:
         """Count a token, not yet read, for some rows: theirs come first among the pass's tokens."""
         c = self._columns
         c.count[rows] += 1
-        c.unread[rows] = np.arange(len(rows))
+        c.unread[rows] = np.arange(len(c.count[rows]))
         c.last[rows] = stand_in(0) - c.unread[rows]
 
     def appended(self, row: int, count: int) -> None:
@@ -311,11 +330,12 @@ class Decoding:
         is_new = index >= 0
         new = np.full(n, -1, np.int64) if len(tokens) == 0 else np.where(is_new, tokens[index], -1)
         failed = is_new & (new < 0)
-        c.recent[:n, self._pass] = np.where(c.is_constrained[:n], -1, new)
+        c.recent[:n, self._pass] = new
+        if self._num_constrained:
+            c.recent[:n, self._pass][c.is_constrained[:n]] = -1
         self._pass += 1
         c.last[:n] = np.where(is_new, new, c.last[:n])
         c.count[:n] -= failed
-        c.computed[:n] = np.minimum(c.computed[:n], c.count[:n])
         c.unread[:n] = -1
         ends = (c.stops[:n] == new[:, None]).any(1) | (c.count[:n] >= c.limit[:n]) | failed
         return new, np.flatnonzero(ends & is_new).tolist()
@@ -340,7 +360,7 @@ class Decoding:
             job.reported = job.generated
         if c.unread[row] >= 0:
             job.append_unread(int(c.unread[row]))
-        job.computed = int(c.computed[row])
+        job.computed = min(int(c.computed[row]), job.count)  # it may have got no token
         return job
 
     def _run(self, row: int) -> Row:

@@ -108,11 +108,11 @@ class ColumnSample:
         """
         self._sampler, self._columns = runner.sampler, columns
         rows, places = columns.launched()
-        self._logits = logits if len(rows) == len(logits) else copy_of(logits, places.tolist())
+        self._logits = logits if len(places) == len(logits) else copy_of(logits, places.tolist())
         self._jobs: list[Job] = []
         self._mask: Mask | None = None
         if columns.constrained():
-            self._jobs = [columns.jobs[row] for row in rows.tolist()]
+            self._jobs = columns.at(rows)
             self._mask = fill_mask(self._jobs, logits.shape[1])
         words, pairs = self._mask or (None, None)
         self.tokens = self._sampler.draw(

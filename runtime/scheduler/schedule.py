@@ -128,7 +128,7 @@ class Scheduler:
         slices = [
             Slice(job, 1) for job in self.stepping if job.to_compute == 1 and not job.awaits_reading
         ]
-        budget = max(budget - len(slices) - int(self.decoding.to_compute().sum()), 1)
+        budget = max(budget - len(slices) - self.decoding.pass_tokens(), 1)
         several = [job for job in self.stepping if job.to_compute > 1]
         several.sort(key=lambda job: job.computed < job.prompt)  # forced runs before prompts
         for job in several:
@@ -170,10 +170,8 @@ class Scheduler:
                 self.stepping.remove(job)
                 self.decoding.join(job)
         self._settling.clear()
-        to_compute = self.decoding.to_compute()
-        if (runs := np.flatnonzero(to_compute > 1).tolist()) and (
-            len(self.stepping) + to_compute.sum() >= budget
-        ):
+        total = len(self.stepping) + self.decoding.pass_tokens()
+        if total >= budget and (runs := self.decoding.runs()):
             self.stepping += self.decoding.leave(runs, ended=False)
 
     def _admissions(self, budget: int) -> list[Slice]:
