@@ -85,14 +85,17 @@ class Shards:
         dtype = FLOATS[entry.dtype]
         try:
             with entry.file.open("rb", buffering=0) as file:
-                if into.device.type != "cpu" or not into.is_contiguous():
+                is_plain = into.device.type == "cpu" and into.is_contiguous()
+                if is_plain and into.dtype == dtype:
+                    _read(file.fileno(), entry.offset, into.view(-1))
+                elif is_plain:
+                    _cast(file.fileno(), entry.offset, dtype, into.view(-1))
+                elif into.device.type == "cpu" and into.shape == entry.shape:
+                    _cast(file.fileno(), entry.offset, dtype, into)
+                else:
                     whole = torch.empty(entry.shape, dtype=dtype)
                     _read(file.fileno(), entry.offset, whole.view(-1))
                     into.copy_(whole.view(into.shape))
-                elif into.dtype == dtype:
-                    _read(file.fileno(), entry.offset, into.view(-1))
-                else:
-                    _cast(file.fileno(), entry.offset, dtype, into.view(-1))
         except OSError as error:
             raise ModelLoadError(f"cannot read {entry.file}: {error}") from error
 
@@ -109,12 +112,14 @@ def _read(descriptor: int, offset: int, into: Tensor) -> None:
 
 
 def _cast(descriptor: int, offset: int, dtype: torch.dtype, into: Tensor) -> None:
-    """Read [n] numbers of a type, cast to that of `into`."""
-    buffer = torch.empty(CHUNK_BYTES // dtype.itemsize, dtype=dtype)
-    for start in range(0, len(into), len(buffer)):
-        piece = into[start : start + len(buffer)]
+    """Read [rows, ...] numbers of a type, cast to that of `into`, which may have any strides."""
+    width = into[0].numel() if len(into) else 1
+    count = max(1, CHUNK_BYTES // (width * dtype.itemsize))
+    buffer = torch.empty(count, *into.shape[1:], dtype=dtype)
+    for start in range(0, len(into), count):
+        piece = into[start : start + count]
         part = buffer[: len(piece)]
-        _read(descriptor, offset, part)
+        _read(descriptor, offset, part.view(-1))
         piece.copy_(part)
         offset += part.nbytes
 
