@@ -9,6 +9,7 @@
     grammar.py    the protocols: a `Grammar` makes `Matcher`s, which fill masks and accept tokens
     contract.py   what is enforced, checked, refused of a schema; check.py validates documents
     plan.py       schemas to core schemas: normal/ rewrites, references.py, formats.py, regexes.py
+    order.py      objects whose properties come in any order
     auto_backend.py  llguidance_backend.py  xgrammar_backend.py  outlines_backend.py
     regular.py    grammars without recursion as one pattern, for outlines
     schema.py     core schemas to xgrammar's EBNF (with objects.py, strings.py, numbers.py, ebnf.py)

@@ -10,6 +10,7 @@ from .contract import Contract, Status
 from .errors import LimitError, UnsatisfiableError, UnsupportedError
 from .normal import normalise
 from .normal.form import Core
+from .order import in_any_order
 from .spec import GrammarSpec, parse_json
 
 __all__ = ["Plan", "compile_json"]
@@ -59,4 +60,5 @@ def _plan(spec: GrammarSpec, *, exclude: bool) -> Plan:
         for finding in normal.contract.of(status):
             if status is Status.REFUSED or spec.mode == "strict":
                 raise finding.error()
-    return Plan(normal.core, normal.contract)
+    core = in_any_order(normal.core) if spec.property_order == "any" else normal.core
+    return Plan(core, normal.contract)

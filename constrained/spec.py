@@ -21,6 +21,7 @@ __all__ = [
     "GrammarSpec",
     "Kind",
     "Mode",
+    "PropertyOrder",
     "Reasoning",
 ]
 
@@ -28,6 +29,7 @@ Kind = Literal[
     "regex", "ebnf", "gbnf", "lark", "json_schema", "json_object", "choices", "structural_tag"
 ]
 Mode = Literal["strict", "best_effort"]
+PropertyOrder = Literal["declared", "any"]
 
 MAX_SOURCE_BYTES = 256 * 1024  # UTF-8; xgrammar takes 3 s for a literal of this size
 MAX_CHOICES = 10_000  # 0.3 s to compile
@@ -82,6 +84,7 @@ class GrammarSpec(msgspec.Struct, frozen=True):
     source: str  # the pattern, the grammar, or JSON text: a schema, choices, a tag; else ""
     mode: Mode = "strict"  # of a schema: whether keywords may be left to `Grammar.check`
     reasoning: Reasoning | None = None  # what may be said before
+    property_order: PropertyOrder = "declared"  # of a schema's objects
 
     @classmethod
     def regex(cls, pattern: str) -> Self:
@@ -110,6 +113,7 @@ class GrammarSpec(msgspec.Struct, frozen=True):
         *,
         mode: Mode = "strict",
         only_named: bool = False,
+        property_order: PropertyOrder = "declared",
     ) -> Self:
         """A JSON document valid under `schema`, without white space; docs/structured-output.md.
 
@@ -123,6 +127,8 @@ class GrammarSpec(msgspec.Struct, frozen=True):
             only_named: an object that names its properties, and says nothing of others, has no
                 others: models write better records for it, and every one is valid. Schemas that
                 combine others (`allOf`, `oneOf`, `not`, `if` ...) are left as they are.
+            property_order: "any": the properties that an object names come in any order; an object
+                may then name few, see `order.py`.
         """
         if schema == ANY_JSON:
             return cls.json_object()
@@ -134,12 +140,12 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                 raise MalformedError(
                     f"the schema is not JSON: {error}", kind="json_schema"
                 ) from error
-        spec = cls("json_schema", schema, mode).checked()
+        spec = cls("json_schema", schema, mode, property_order=property_order).checked()
         if only_named:
             document = json.loads(spec.source)
             if not _combines(document):
                 closed = json.dumps(_closed(document), ensure_ascii=False)
-                return cls("json_schema", closed, mode)
+                return msgspec.structs.replace(spec, source=closed)
         return spec
 
     @classmethod

@@ -111,6 +111,8 @@ CONSTRAINTS: tuple[
     Literal["regex", "ebnf", "gbnf", "lark", "structural_tag", "json_schema"], ...
 ] = ("regex", "ebnf", "gbnf", "lark", "structural_tag", "json_schema")
 
+SCHEMA_OPTIONS = ("schema_mode", "property_order")  # fields of `Gen` that say more of `json_schema`
+
 
 class Gen(Statement, frozen=True, kw_only=True):
     """Sample a continuation of the sequence so far and bind it to `out`.
@@ -131,11 +133,12 @@ class Gen(Statement, frozen=True, kw_only=True):
     lark: str | None = None
     structural_tag: str | None = None
     schema_mode: str | None = None  # of `json_schema`: "best_effort" also takes what is checked
+    property_order: str | None = None  # of `json_schema`: "any" leaves it to the model
     reasoning_tokens: int | None = None  # after so many the thinking is closed
 
     def constraint(self) -> dict[str, str]:
         """What constrains the text, by the names of the fields; empty for nothing."""
-        given = {name: getattr(self, name) for name in (*CONSTRAINTS, "schema_mode")}
+        given = {name: getattr(self, name) for name in (*CONSTRAINTS, *SCHEMA_OPTIONS)}
         return {name: value for name, value in given.items() if value is not None}
 
     def held(self) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def gen(
     lark: str | None = None,
     structural_tag: Any = None,
     schema_mode: str | None = None,
+    property_order: str | None = None,
     repetition_penalty: float | None = None,
     sampling_seed: int | None = None,
 ) -> Expr:
@@ -97,6 +98,8 @@ def gen(
         structural_tag: free text with constrained islands, as dict or JSON text.
         schema_mode: "best_effort" also takes keywords of `json_schema` that no mask enforces; the
             text is checked for them, and `finish_reason` is "invalid" where it fails.
+        property_order: "any": what objects of `json_schema` name may come in any order; up to 5
+            properties an object.
         repetition_penalty: for tokens of prompt and output, in (0, 2].
         sampling_seed: makes sampling repeatable.
 
@@ -118,6 +121,8 @@ def gen(
         raise ValueError(f"only one of {' and '.join(given)} can constrain a gen")
     if schema_mode not in (None, "strict", "best_effort"):
         raise ValueError(f"schema_mode is {schema_mode!r}; it must be strict or best_effort")
+    if property_order not in (None, "declared", "any"):
+        raise ValueError(f"property_order is {property_order!r}; it must be declared or any")
     reported = (return_logprob, logprob_start_len, top_logprobs_num, return_text_in_logprobs)
     return Expr(
         Gen(
@@ -146,6 +151,7 @@ def gen(
             lark=lark,
             structural_tag=None if structural_tag is None else as_schema(structural_tag),
             schema_mode=schema_mode,
+            property_order=property_order,
             logprobs=logprobs_of(*reported),
         )
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal, NewType
 
 import msgspec
 
-from ..constrained.spec import GrammarSpec, Mode, Reasoning
+from ..constrained.spec import GrammarSpec, Mode, PropertyOrder, Reasoning
 from ..ir.stop_patterns import check_stop_patterns
 from .errors import InvalidRequestError
 
@@ -62,6 +62,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     structural_tag: str | None = None  # JSON text
     choices: tuple[str, ...] | None = None
     schema_mode: Mode = "strict"  # of `json_schema`; best_effort: what no mask enforces is checked
+    property_order: PropertyOrder = "declared"  # of `json_schema`'s objects
     reasoning: Reasoning | None = None  # free text before what is constrained
     logit_bias: dict[int, float] = {}
     sampling_seed: int | None = None  # None: drawn from the engine's own seed
@@ -85,7 +86,12 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     def _answer(self) -> GrammarSpec | None:
         """What the output must match, behind any reasoning."""
         if self.json_schema is not None:
-            return GrammarSpec.json_schema(self.json_schema, mode=self.schema_mode, only_named=True)
+            return GrammarSpec.json_schema(
+                self.json_schema,
+                mode=self.schema_mode,
+                only_named=True,
+                property_order=self.property_order,
+            )
         if self.choices is not None:
             return GrammarSpec.choices(self.choices)
         for kind in SOURCES:

@@ -59,6 +59,7 @@ EXTENSIONS = {
     "lark": "lark",
     "structural_tag": "structural_tag",
     "schema_mode": "schema_mode",
+    "property_order": "property_order",
 }
 
 

@@ -324,6 +324,7 @@ REMEDIES = {
         ("ebnf", "gbnf", "lark", "structural_tag"), "Use json_schema, or check the text in Python."
     ),
     "schema_mode": "Leave it out: how far a schema is kept is the service's own affair.",
+    "property_order": "Leave it out: a service orders properties as it will.",
     "reasoning_tokens": "Leave out max_tokens of separate_reasoning: a service bounds it or not.",
     "stop_token_ids": "A service's tokens are its own: use stop.",
     "stop_regex": "Use stop, or cut the text in Python.",

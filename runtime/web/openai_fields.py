@@ -36,6 +36,7 @@ SAMPLING = {
     "structural_tag": "structural_tag",
     "json_schema": "json_schema",
     "schema_mode": "schema_mode",
+    "property_order": "property_order",
     "reasoning": "reasoning",
 }
 # Sampling parameters that say what a text may be.
