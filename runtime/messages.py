@@ -137,7 +137,7 @@ class Close(Message, frozen=True, kw_only=True):
     """End the loop; running requests are dropped."""
 
 
-class Sight(Message, frozen=True, kw_only=True):
+class VisionSpec(Message, frozen=True, kw_only=True):
     """What images are to a model: so many placeholders of one id each, of one size."""
 
     image_token_id: int  # the placeholder
@@ -156,7 +156,7 @@ class Ready(Message, frozen=True, kw_only=True):
     model_type: str
     architectures: list[str]
     eos_token_ids: tuple[int, ...]
-    sight: Sight | None = None  # None: the model takes text alone
+    vision: VisionSpec | None = None  # None: the model takes text alone
     pooling: Pooling = "last"  # of embeddings, where a request does not say
     normalizes: bool = True  # embeddings, where a request does not say
 

@@ -89,7 +89,7 @@ class Desk:
         self.tokenizer, self.model = await asyncio.gather(
             asyncio.to_thread(load_tokenizer), self._ready
         )
-        self.pictures.open(self.model.sight, self.tokenizer)
+        self.pictures.open(self.model.vision, self.tokenizer)
 
     @property
     def max_prompt_tokens(self) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import InvalidRequestError
 from ..images import Image
-from ..messages import Sight
+from ..messages import VisionSpec
 from ..tokenizer import Tokenizer
 from .fetch import Fetcher
 
@@ -35,13 +35,13 @@ class Pictures:
     """Prepares images for one model.
 
     Attributes:
-        sight: what images are to the model; None: it takes text alone.
+        vision: what images are to the model; None: it takes text alone.
         mark: the placeholder of an image, as it is written in a prompt.
         around: what the chat template writes before and behind one in a user's turn.
     """
 
     def __init__(self, folder: str, fetcher: Fetcher | None = None) -> None:
-        self.sight: Sight | None = None
+        self.vision: VisionSpec | None = None
         self.mark = ""
         self.around = ("", "")
         self._folder = folder
@@ -52,15 +52,15 @@ class Pictures:
         self._fetches = asyncio.Semaphore(MAX_FETCHES)
         self._turns = asyncio.Semaphore(MAX_DECODING)
 
-    def open(self, sight: Sight | None, tokenizer: Tokenizer) -> None:
+    def open(self, vision: VisionSpec | None, tokenizer: Tokenizer) -> None:
         """Learn what the model is, once that is known; on the event loop.
 
         If it sees, the image processor is loaded ahead: it imports seconds' worth of modules.
         """
-        self.sight = sight
-        if sight is not None:
+        self.vision = vision
+        if vision is not None:
             self._warming = asyncio.create_task(asyncio.to_thread(self._warm))
-            self.mark = tokenizer.decode([sight.image_token_id], skip_special_tokens=False)
+            self.mark = tokenizer.decode([vision.image_token_id], skip_special_tokens=False)
             self.around = tokenizer.image_marks(self.mark)
 
     async def load(self, url: str) -> Image:
@@ -72,7 +72,7 @@ class Pictures:
         Raises:
             InvalidRequestError: the model sees no images, or this is none that may be had.
         """
-        sight = self.required_sight()
+        vision = self.required_vision()
         if url.startswith(("http://", "https://")):
             async with self._fetches:
                 data = await self._fetcher.fetch(url, MAX_IMAGE_BYTES)
@@ -83,7 +83,7 @@ class Pictures:
                 f"an image has {len(data)} bytes; at most {MAX_IMAGE_BYTES} are taken"
             )
         async with self._turns:
-            return await asyncio.to_thread(self._prepare, data, sight)
+            return await asyncio.to_thread(self._prepare, data, vision)
 
     async def load_all(self, urls: Sequence[str]) -> list[Image]:
         """Return the images of one prompt; see `load`."""
@@ -96,30 +96,30 @@ class Pictures:
             raise failures.exceptions[0] from None
         return [task.result() for task in loading]
 
-    def required_sight(self) -> Sight:
+    def required_vision(self) -> VisionSpec:
         """Return what images are to the model.
 
         Raises:
             InvalidRequestError: it sees none.
         """
-        if self.sight is None:
+        if self.vision is None:
             raise InvalidRequestError(
                 f"the model {self._folder} takes text alone, and the request holds an image; "
                 "serve a model with vision (LLaVA), or leave the image out"
             )
-        return self.sight
+        return self.vision
 
-    def _prepare(self, data: bytes, sight: Sight) -> Image:
+    def _prepare(self, data: bytes, vision: VisionSpec) -> Image:
         picture = _opened(data)
         values = self._loaded()(images=picture, return_tensors="np")["pixel_values"]
         pixels = np.asarray(values[0], dtype=np.float32)
-        if pixels.shape != sight.shape:
+        if pixels.shape != vision.shape:
             raise InvalidRequestError(
                 f"the image processor of {self._folder} makes images of shape "
-                f"{list(pixels.shape)}, and its vision tower takes {list(sight.shape)}; correct "
+                f"{list(pixels.shape)}, and its vision tower takes {list(vision.shape)}; correct "
                 "crop_size and size in its preprocessor_config.json"
             )
-        return Image.of(pixels, sight.num_rows)
+        return Image.of(pixels, vision.num_rows)
 
     def _warm(self) -> None:
         with suppress(InvalidRequestError):  # the first request with an image meets it
@@ -141,25 +141,25 @@ class Pictures:
 
 
 def place(
-    tokens: Sequence[int], pictures: Sequence[Image], sight: Sight
+    tokens: Sequence[int], pictures: Sequence[Image], vision: VisionSpec
 ) -> tuple[list[int], list[Image]]:
     """Give each image its placeholders: as many as it has rows, where a prompt has one.
 
     Raises:
         InvalidRequestError: there are not as many placeholders as images.
     """
-    found = sum(token == sight.image_token_id for token in tokens)
+    found = sum(token == vision.image_token_id for token in tokens)
     if found != len(pictures):
         raise InvalidRequestError(
-            f"the prompt has {found} placeholders of images (token {sight.image_token_id}), and "
+            f"the prompt has {found} placeholders of images (token {vision.image_token_id}), and "
             f"{len(pictures)} images were sent; there must be one for each"
         )
     placed: list[int] = []
     images: list[Image] = []
     for token in tokens:
-        if token == sight.image_token_id:
+        if token == vision.image_token_id:
             images.append(pictures[len(images)].moved(len(placed)))
-            placed += [token] * sight.num_rows
+            placed += [token] * vision.num_rows
         else:
             placed.append(token)
     return placed, images

@@ -63,11 +63,11 @@ def prompts_of(
         raise InvalidRequestError("the batch of prompts is empty")
     if seen and len(seen) != len(prompts):
         raise InvalidRequestError(f"image_data has {len(seen)} entries for {len(prompts)} prompts")
-    sight = desk.model.sight
-    if sight is None:
+    vision = desk.model.vision
+    if vision is None:
         return [(tokens, []) for tokens in prompts], is_batch
     each = seen or [()] * len(prompts)
-    placed = [place(tokens, images, sight) for tokens, images in zip(prompts, each, strict=True)]
+    placed = [place(tokens, images, vision) for tokens, images in zip(prompts, each, strict=True)]
     return placed, is_batch
 
 

@@ -57,7 +57,7 @@ class DeskBackend:
     async def attach(self, sequence: SequenceId, url: str) -> None:
         """See `Sighted`."""
         pictures, tokenizer = self._desk.pictures, self._desk.tokenizer
-        if pictures.sight is None:
+        if pictures.vision is None:
             raise sees_nothing(self._desk.config.model_name)
         try:
             image = await pictures.load(url)
@@ -66,7 +66,7 @@ class DeskBackend:
         before, behind = pictures.around
         state = self._sequences[sequence]
         state.pending += before
-        state.show(image, pictures.sight.image_token_id, tokenizer)
+        state.show(image, pictures.vision.image_token_id, tokenizer)
         state.pending = behind
 
     async def generate(self, sequence: SequenceId, gen: Gen, emit: Emit | None) -> Generation:

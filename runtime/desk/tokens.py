@@ -72,7 +72,7 @@ class Tokens:
         before: object = None
         for piece in segments:
             if isinstance(piece, Shown):
-                placeholder = pictures.required_sight().image_token_id
+                placeholder = pictures.required_vision().image_token_id
                 made.show(next(images), placeholder, tokenizer)
             elif isinstance(piece, str):
                 if isinstance(before, str):

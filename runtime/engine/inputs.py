@@ -18,7 +18,7 @@ Slots = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class ImageSpan:
     """Some rows of an image's embeddings, which stand in a pass for consecutive placeholders."""
 
     image: Span
@@ -35,7 +35,7 @@ class Row:
     start: int  # tokens whose KV is in the pool already = position of tokens[0]
     slots: Slots  # [start + n] pool slots of every position, the new ones included
     logits_from: int  # logits are wanted after the new tokens logits_from..n-1 (n: after none)
-    glimpses: tuple[Glimpse, ...] = ()  # of images
+    image_spans: tuple[ImageSpan, ...] = ()  # of images
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class Inputs:
         ]
         for begin, row in zip(begins, rows, strict=True):
             parts[2].append(np.arange(begin + row.logits_from, begin + len(row.tokens)))
-            for seen in row.glimpses:
+            for seen in row.image_spans:
                 parts[3].append(np.arange(begin + seen.at, begin + seen.at + seen.count))
         sizes = [sum(map(len, part)) for part in parts]
         packed = staging.upload([array for part in parts for array in part])

@@ -23,7 +23,7 @@ from ..models.decoder import Decoder
 from ..models.layers import Inserted
 from ..models.native import NativeDecoder, is_supported
 from ..models.pooling import read_pooling
-from ..models.registry import find_family, is_known, sees
+from ..models.registry import find_family, has_vision, is_known
 from ..models.settings import Settings
 from ..models.shards import Shards
 from ..models.spec import DecoderSpec, Shape
@@ -36,7 +36,7 @@ from .sampler import Sampler
 
 if TYPE_CHECKING:
     from ..models.foreign import ForeignModel
-    from .sight import Eyes
+    from .vision import VisionEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Runner:
         pool: keys and values.
         host_pool: those that were evicted to the host, if any are.
         sampler: chooses tokens from what `forward` returns.
-        sight: what the model sees; None: text alone.
+        vision: how the model takes images; None: text alone.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Runner:
         eos_token_ids: tuple[int, ...],
         embedding: tuple[Pooling, bool],
         cpu_kernels: bool,
-        eyes: Eyes | None,
+        encoder: VisionEncoder | None,
     ) -> None:
         self.vocab_size = model.spec.vocab_size
         self.context_length = context_length
@@ -99,9 +99,9 @@ class Runner:
         self.pool = pool
         self.host_pool = host_pool
         self.sampler = Sampler(cpu_kernels=cpu_kernels and model.device.type == "cpu")
-        self.sight = None if eyes is None else eyes.sight
+        self.vision = None if encoder is None else encoder.vision
         self._compute = compute
-        self._eyes = eyes
+        self._encoder = encoder
         self._staging = Staging(model.device)
 
     @property
@@ -122,7 +122,7 @@ class Runner:
         checkpoint = Checkpoint.open(config)
         settings = checkpoint.settings
         device = _device(config.device)
-        model, eyes = _load_model(config, checkpoint, device)
+        model, encoder = _load_model(config, checkpoint, device)
         spec, dtype = model.spec, model.dtype
         pool = make_pool(spec, pool_slots(spec, cache, dtype, device), dtype, device)
         host_slots = num_slots_within(cache.host_bytes, slot_bytes(spec, dtype))
@@ -138,18 +138,18 @@ class Runner:
             eos_token_ids=checkpoint.eos_token_ids,
             embedding=read_pooling(Path(config.model_path)),
             cpu_kernels=not config.disable_cpu_kernels,
-            eyes=eyes,
+            encoder=encoder,
         )
 
     def show(self, image: Image) -> None:
         """Keep an image's pixels for the rows that glimpse it, until `forget`."""
-        assert self._eyes is not None, "the desk sends images to models that see"
-        self._eyes.show(image)
+        assert self._encoder is not None, "the desk sends images to models that see"
+        self._encoder.show(image)
 
     def forget(self, digest: bytes) -> None:
         """Let go of an image's pixels."""
-        assert self._eyes is not None, "it was shown"
-        self._eyes.forget(digest)
+        assert self._encoder is not None, "it was shown"
+        self._encoder.forget(digest)
 
     @torch.inference_mode()
     def forward(
@@ -169,9 +169,9 @@ class Runner:
         tokens = None if drawn is None else drawn.tokens
         inputs = Inputs.build(rows, self._staging, decodes, tokens)
         inserted = None
-        if glimpses := [seen for row in rows for seen in row.glimpses]:
-            assert self._eyes is not None, "the desk sends images to models that see"
-            inserted = Inserted(inputs.places, self._eyes.rows(glimpses))
+        if image_spans := [seen for row in rows for seen in row.image_spans]:
+            assert self._encoder is not None, "the desk sends images to models that see"
+            inserted = Inserted(inputs.places, self._encoder.rows(image_spans))
         return self._compute(
             inputs.tokens, inputs.positions, inputs.wanted, inputs.layout, inserted
         )
@@ -189,12 +189,12 @@ class Runner:
 
 def _load_model(
     config: ModelConfig, checkpoint: Checkpoint, device: torch.device
-) -> tuple[Decoder | ForeignModel, Eyes | None]:
+) -> tuple[Decoder | ForeignModel, VisionEncoder | None]:
     """Load our decoder where its family is known, or else what `transformers` makes of it."""
     settings = checkpoint.settings
     architectures = settings.names("architectures")
-    if sees(architectures) and config.model_impl != "transformers":
-        return _load_sighted(config, checkpoint, device)
+    if has_vision(architectures) and config.model_impl != "transformers":
+        return _load_llava(config, checkpoint, device)
     if config.model_impl == "transformers" or (
         config.model_impl == "auto" and not is_known(architectures)
     ):
@@ -222,22 +222,22 @@ def _load_model(
     return model, None
 
 
-def _load_sighted(
+def _load_llava(
     config: ModelConfig, checkpoint: Checkpoint, device: torch.device
-) -> tuple[Decoder, Eyes]:
+) -> tuple[Decoder, VisionEncoder]:
     """Load a decoder, and the vision tower that its checkpoint holds."""
     # Imports models of transformers.
     from ..models import llava
-    from .sight import Eyes
+    from .vision import VisionEncoder
 
-    sighted = llava.SightedSettings.read(checkpoint.settings, Path(config.model_path))
-    family = find_family(sighted.text_architectures)
-    model = _room(config, family.read_spec(sighted.text), checkpoint.settings, device)
-    tower = llava.Tower(sighted, model.dtype, device)
+    llava_settings = llava.LlavaSettings.read(checkpoint.settings, Path(config.model_path))
+    family = find_family(llava_settings.text_architectures)
+    model = _room(config, family.read_spec(llava_settings.text), checkpoint.settings, device)
+    tower = llava.Tower(llava_settings, model.dtype, device)
     stored = () if checkpoint.source is None else checkpoint.source.stored()
     targets = llava.text_targets(family.targets(model), stored) | tower.targets(stored)
     checkpoint.fill(targets, (*family.ignored, *llava.IGNORED))
-    return model, Eyes(tower)
+    return model, VisionEncoder(tower)
 
 
 def _room(

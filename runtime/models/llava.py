@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelLoadError
-from ..messages import Sight
+from ..messages import VisionSpec
 from .settings import Settings
 from .weights import Target
 
@@ -25,16 +25,16 @@ IGNORED = ("embeddings.position_ids",)  # a buffer that old versions saved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SightedSettings:
+class LlavaSettings:
     """What the settings say of a model that sees."""
 
     config: Any  # of transformers
     text: Settings  # of the decoder
     text_architectures: tuple[str, ...]
-    sight: Sight
+    vision: VisionSpec
 
     @classmethod
-    def read(cls, settings: Settings, folder: Path) -> SightedSettings:
+    def read(cls, settings: Settings, folder: Path) -> LlavaSettings:
         """Read config.json.
 
         Raises:
@@ -62,7 +62,7 @@ class SightedSettings:
             config=config,
             text=Settings(fields, f"{settings.source}: text_config"),
             text_architectures=(str(names.get(text.model_type, text.model_type)),),
-            sight=Sight(
+            vision=VisionSpec(
                 image_token_id=int(config.image_token_id),
                 shape=(vision.num_channels, vision.image_size, vision.image_size),
                 num_rows=(vision.image_size // vision.patch_size) ** 2
@@ -81,11 +81,11 @@ class Tower:
         device: of both.
     """
 
-    def __init__(self, settings: SightedSettings, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, settings: LlavaSettings, dtype: torch.dtype, device: torch.device) -> None:
         import transformers
         from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
-        self.sight = settings.sight
+        self.vision = settings.vision
         self._config = config = settings.config
         self._dtype, self._device = dtype, device
         kinds: Any = transformers.AutoModel

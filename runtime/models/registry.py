@@ -82,7 +82,7 @@ def is_known(architectures: Sequence[str]) -> bool:
     return any(name in ARCHITECTURES for name in architectures)
 
 
-def sees(architectures: Sequence[str]) -> bool:
+def has_vision(architectures: Sequence[str]) -> bool:
     """Whether one of the architectures is a decoder with a vision tower."""
     return any(name in VISION for name in architectures)
 

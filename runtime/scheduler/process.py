@@ -74,7 +74,7 @@ def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[byte
                     model_type=runner.model_type,
                     architectures=list(runner.architectures),
                     eos_token_ids=tuple(runner.eos_token_ids),
-                    sight=runner.sight,
+                    vision=runner.vision,
                     pooling=runner.pooling,
                     normalizes=runner.normalizes,
                 )

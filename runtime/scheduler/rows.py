@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from ..engine.inputs import Glimpse, Row
+from ..engine.inputs import ImageSpan, Row
 from ..engine.logits import logprobs_of
 from .job import Job
 from .sampling import Record
@@ -28,7 +28,7 @@ def rows_of(piece: Slice) -> Iterator[Row]:
             start=job.computed,
             slots=slots[:stop],
             logits_from=logits_from(piece),
-            glimpses=tuple(_glimpses(job, job.computed, stop)),
+            image_spans=tuple(_image_spans(job, job.computed, stop)),
         )
     if job.options is None:
         return
@@ -42,12 +42,12 @@ def rows_of(piece: Slice) -> Iterator[Row]:
         )
 
 
-def _glimpses(job: Job, start: int, stop: int) -> Iterator[Glimpse]:
+def _image_spans(job: Job, start: int, stop: int) -> Iterator[ImageSpan]:
     """What of the job's images stands between two positions: a chunk may cut one in two."""
     for image in job.submit.images:
         first, last = max(image.at, start), min(image.at + image.count, stop)
         if first < last:
-            yield Glimpse(image, first - image.at, last - first, at=first - start)
+            yield ImageSpan(image, first - image.at, last - first, at=first - start)
 
 
 def num_logits(piece: Slice) -> int:

@@ -113,7 +113,7 @@ async def get_model_info(request: web.Request) -> web.Response:
             "is_generation": not config.is_embedding,
             "preferred_sampling_params": None,
             "weight_version": "default",
-            "has_image_understanding": desk.model.sight is not None,
+            "has_image_understanding": desk.model.vision is not None,
             "image_marks": desk.pictures.around,
             "has_audio_understanding": False,
             "model_type": desk.model.model_type,

@@ -80,7 +80,7 @@ class Chat:
         checked = checked_messages(messages, images)
         pictures = self._desk.pictures
         if images:
-            pictures.required_sight()
+            pictures.required_vision()
         return self._desk.tokenizer.render(
             checked,
             tools=self._tools.given or None,

@@ -10,15 +10,15 @@ import torch
 
 from radixlm.runtime.desk.pictures import place
 from radixlm.runtime.desk.showing import Showing
-from radixlm.runtime.engine.inputs import Glimpse
-from radixlm.runtime.engine.sight import Eyes
+from radixlm.runtime.engine.inputs import ImageSpan
+from radixlm.runtime.engine.vision import VisionEncoder
 from radixlm.runtime.errors import InvalidRequestError
 from radixlm.runtime.images import FIRST_KEY, SURE, Image, keyed, keyed_ids, readable
-from radixlm.runtime.messages import Forget, Show, Sight, Submit
+from radixlm.runtime.messages import Forget, Show, Submit, VisionSpec
 from radixlm.runtime.request import RequestId, SamplingParams
 from radixlm.runtime.scheduler.job import Job
 
-SIGHT = Sight(image_token_id=7, num_rows=8, shape=(1, 2, 2))
+VISION = VisionSpec(image_token_id=7, num_rows=8, shape=(1, 2, 2))
 
 
 def image(value: float, count: int = 8) -> Image:
@@ -57,7 +57,7 @@ def test_keys_are_shown_as_images() -> None:
 
 
 def test_each_image_takes_the_place_of_its_placeholder() -> None:
-    tokens, images = place([1, 7, 2, 7], [image(1), image(2)], SIGHT)
+    tokens, images = place([1, 7, 2, 7], [image(1), image(2)], VISION)
     assert tokens == [1, *[7] * 8, 2, *[7] * 8]
     assert [one.at for one in images] == [1, 10]
     assert [one.digest for one in images] == [image(1).digest, image(2).digest]
@@ -67,7 +67,7 @@ def test_each_image_takes_the_place_of_its_placeholder() -> None:
 def test_placeholders_and_images_must_be_as_many(tokens: list[int]) -> None:
     found = tokens.count(7)
     with pytest.raises(InvalidRequestError, match=f"has {found} placeholders.* 2 images"):
-        place(tokens, [image(1), image(2)], SIGHT)
+        place(tokens, [image(1), image(2)], VISION)
 
 
 def test_a_match_of_a_few_positions_of_an_image_is_none() -> None:
@@ -92,7 +92,7 @@ class Counting:
     """A tower that tells which images it was shown."""
 
     def __init__(self) -> None:
-        self.sight = SIGHT
+        self.vision = VISION
         self.seen: list[float] = []
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -102,21 +102,21 @@ class Counting:
 
 def test_what_was_seen_lately_is_kept_within_its_bound() -> None:
     tower = Counting()
-    eyes = Eyes(tower, kept_bytes=2 * 8 * 4)  # type: ignore[arg-type]
+    encoder = VisionEncoder(tower, kept_bytes=2 * 8 * 4)  # type: ignore[arg-type]
     for value in (1, 2, 3):
-        eyes.show(image(value))
-    rows = eyes.rows([Glimpse(image(1), 6, 2, at=0), Glimpse(image(2), 0, 1, at=4)])
+        encoder.show(image(value))
+    rows = encoder.rows([ImageSpan(image(1), 6, 2, at=0), ImageSpan(image(2), 0, 1, at=4)])
     assert rows[:, 0].tolist() == [106, 107, 200]
-    eyes.rows([Glimpse(image(1), 0, 8, at=0)])
-    eyes.rows([Glimpse(image(3), 0, 8, at=0)])  # forgets the second
-    eyes.rows([Glimpse(image(1), 0, 8, at=0)])
-    eyes.rows([Glimpse(image(2), 0, 8, at=0)])
+    encoder.rows([ImageSpan(image(1), 0, 8, at=0)])
+    encoder.rows([ImageSpan(image(3), 0, 8, at=0)])  # forgets the second
+    encoder.rows([ImageSpan(image(1), 0, 8, at=0)])
+    encoder.rows([ImageSpan(image(2), 0, 8, at=0)])
     assert tower.seen == [1, 2, 3, 2]
-    eyes.forget(image(2).digest)
-    eyes.rows([Glimpse(image(2), 0, 8, at=0)])  # its rows are still there
-    eyes.forget(image(3).digest)
+    encoder.forget(image(2).digest)
+    encoder.rows([ImageSpan(image(2), 0, 8, at=0)])  # its rows are still there
+    encoder.forget(image(3).digest)
     with pytest.raises(KeyError):
-        eyes.rows([Glimpse(image(3), 0, 8, at=0)])
+        encoder.rows([ImageSpan(image(3), 0, 8, at=0)])
 
 
 class Scheduler:

@@ -19,12 +19,12 @@ from safetensors.torch import load_file, save_file
 from radixlm.runtime.attention.plain import PlainAttention
 from radixlm.runtime.config import CacheConfig, ModelConfig
 from radixlm.runtime.desk import pictures
-from radixlm.runtime.engine.inputs import Glimpse, Row
+from radixlm.runtime.engine.inputs import ImageSpan, Row
 from radixlm.runtime.engine.runner import Runner
 from radixlm.runtime.errors import InvalidRequestError, ModelLoadError
 from radixlm.runtime.images import Image
-from radixlm.runtime.messages import Sight
-from radixlm.runtime.models.llava import SightedSettings
+from radixlm.runtime.messages import VisionSpec
+from radixlm.runtime.models.llava import LlavaSettings
 from radixlm.runtime.models.registry import find_family
 from radixlm.runtime.models.settings import Settings
 from radixlm.runtime.offline import Engine
@@ -124,10 +124,10 @@ def test_logits_are_those_of_transformers_however_a_prompt_is_cut(
 
 def logits(runner: Runner, inputs: dict[str, torch.Tensor], chunk: int = 1000) -> torch.Tensor:
     """Those after every position of a prompt, computed in chunks; on the host."""
-    assert runner.sight is not None
-    assert runner.sight.num_rows == ROWS
+    assert runner.vision is not None
+    assert runner.vision.num_rows == ROWS
     tokens = inputs["input_ids"][0].numpy().astype(np.int32)
-    places = np.flatnonzero(tokens == runner.sight.image_token_id)[::ROWS].tolist()
+    places = np.flatnonzero(tokens == runner.vision.image_token_id)[::ROWS].tolist()
     images = [
         Image.of(pixels.numpy(), ROWS).moved(at)
         for pixels, at in zip(inputs["pixel_values"], places, strict=True)
@@ -138,12 +138,12 @@ def logits(runner: Runner, inputs: dict[str, torch.Tensor], chunk: int = 1000) -
     found = []
     for start in range(0, len(tokens), chunk):
         stop = min(start + chunk, len(tokens))
-        glimpses = []
+        image_spans = []
         for image in images:
             first, last = max(image.at, start), min(image.at + ROWS, stop)
             if first < last:
-                glimpses.append(Glimpse(image, first - image.at, last - first, first - start))
-        row = Row(tokens[start:stop], start, slots[:stop], 0, tuple(glimpses))
+                image_spans.append(ImageSpan(image, first - image.at, last - first, first - start))
+        row = Row(tokens[start:stop], start, slots[:stop], 0, tuple(image_spans))
         found.append(runner.forward([row]).cpu())
     return torch.cat(found)
 
@@ -214,15 +214,15 @@ def test_settings_of_the_hub_say_what_they_leave_out(tmp_path: Path) -> None:
         "vision_feature_select_strategy": "default",
     }
     (tmp_path / "config.json").write_text(json.dumps(values))
-    read = SightedSettings.read(Settings(values, "config.json"), tmp_path)
-    assert read.sight == Sight(image_token_id=32000, num_rows=576, shape=(3, 336, 336))
+    read = LlavaSettings.read(Settings(values, "config.json"), tmp_path)
+    assert read.vision == VisionSpec(image_token_id=32000, num_rows=576, shape=(3, 336, 336))
     spec = find_family(read.text_architectures).read_spec(read.text)
     assert (spec.hidden, len(spec.layers), spec.vocab_size) == (4096, 32, 32064)
     assert spec.layers[0].norm.eps == 1e-05
     values["vision_config"]["model_type"] = "pixtral"
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(ModelLoadError, match="model_type 'pixtral', which is not supported"):
-        SightedSettings.read(Settings(values, "config.json"), tmp_path)
+        LlavaSettings.read(Settings(values, "config.json"), tmp_path)
 
 
 @pytest.mark.parametrize("part", ["vision_tower.", "multi_modal_projector.linear_2"])

@@ -1,4 +1,4 @@
-"""A model's eyes: what its vision tower makes of images, kept for those who show them again."""
+"""Images through the vision tower: what it makes of images, kept for those who show them again."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 from ..images import Image, Span
 from ..models.llava import Tower
-from .inputs import Glimpse
+from .inputs import ImageSpan
 
 # On the tower's device: 50 images of LLaVA-1.5-7B, of 4.7 MB each.
 KEPT_BYTES = 256 << 20
 
 
-class Eyes:
+class VisionEncoder:
     """A vision tower with a bounded memory; the images seen longest ago are forgotten first."""
 
     def __init__(self, tower: Tower, kept_bytes: int = KEPT_BYTES) -> None:
-        self.sight = tower.sight
+        self.vision = tower.vision
         self.computed = 0  # images that went through the tower
         self._tower = tower
         self._max_bytes = kept_bytes
@@ -36,13 +36,16 @@ class Eyes:
         """Let go of the pixels; the rows may stay."""
         self._shown.pop(digest, None)
 
-    def rows(self, glimpses: Sequence[Glimpse]) -> Tensor:
-        """Return what the glimpses show, one after another, [E, hidden]."""
+    def rows(self, image_spans: Sequence[ImageSpan]) -> Tensor:
+        """Return what the spans show, one after another, [E, hidden]."""
         return torch.cat(
-            [self._see(seen.image)[seen.first : seen.first + seen.count] for seen in glimpses]
+            [
+                self._encoded(span.image)[span.first : span.first + span.count]
+                for span in image_spans
+            ]
         )
 
-    def _see(self, span: Span) -> Tensor:
+    def _encoded(self, span: Span) -> Tensor:
         rows = self._rows.get(span.digest)
         if rows is not None:
             self._rows.move_to_end(span.digest)
