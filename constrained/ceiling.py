@@ -11,7 +11,8 @@ circles, and in values of any kind, that has no bound: there it is paid for ever
 text has opened.
 
 A conjunction is opened first (`loose.py`). Where that is not exact, and for patterns of keys beside
-others, there is no ceiling.
+others, there is no ceiling. Nor is there one where the grammar's network, which must find the way
+to the end once a budget is near, might become too large to be built.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .errors import GrammarError
+from .errors import GrammarError, UnsupportedError
 from .expressions import (
     Choice,
     Expression,
@@ -38,6 +39,7 @@ from .keywords import TYPES, is_a
 from .loose import loosened
 from .normal.form import Core
 from .pattern import lower_pattern
+from .schema import lower_schema
 from .spec import GrammarSpec, parse_json
 from .spelling import Speller
 from .strings import json_text, string_like
@@ -45,6 +47,10 @@ from .strings import json_text, string_like
 __all__ = ["Ceiling", "ceiling"]
 
 NEVER = 1 << 40  # tokens of what has no finite instance
+MAX_BASE = 4_000  # what must be written often takes that many places in the network, some 15 each
+MAX_TEXT_CHARS = 200_000  # of the EBNF that the network is built of; a place takes some 3
+MAX_LISTED_BYTES = 100_000  # of choices
+MAX_PLACES = 5_000  # parts of a pattern, each as often as it may be repeated
 MAX_ROUNDS = 12  # over definitions in circles; stopping early gives a higher ceiling
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 
@@ -90,23 +96,38 @@ def ceiling(spec: GrammarSpec, core: Core, speller: Speller) -> Ceiling | None:
         core: the core schema that it became, if it is of JSON.
         speller: of the vocabulary.
 
-    Cost: microseconds for each part of the schema.
+    Cost: milliseconds, for a schema is written as EBNF to see how large it becomes.
     """
     if not speller.has_every_byte:
         return None
+    found = _found(spec, core, speller)
+    return None if found is None or found.base > MAX_BASE else found
+
+
+def _found(spec: GrammarSpec, core: Core, speller: Speller) -> Ceiling | None:
     try:
         match spec.kind:
             case "regex":
-                return Ceiling(_pattern(lower_pattern(spec.source)).worst, 0)
+                text = lower_pattern(spec.source)
+                if _places(read_grammar(f"root ::= {text}")["root"]) > MAX_PLACES:
+                    return None
+                return Ceiling(_pattern(text).worst, 0)
             case "choices":
                 options = parse_json(spec.source, kind=spec.kind)
+                if len(spec.source) > MAX_LISTED_BYTES:
+                    return None
                 return Ceiling(_listed(options, speller).worst, 0)
             case "json_schema" | "json_object":
                 try:
-                    return _Walk(core, speller).ceiling()
-                except UnboundedError:
-                    opened, is_exact = loosened(core)
-                    return _Walk(opened, speller).ceiling() if is_exact else None
+                    text = lower_schema(core)
+                except UnsupportedError:
+                    core, is_exact = loosened(core)
+                    if not is_exact:
+                        return None
+                    text = lower_schema(core)
+                if len(text) > MAX_TEXT_CHARS:
+                    return None
+                return _Walk(core, speller).ceiling()
             case "ebnf" | "gbnf" | "lark" | "structural_tag":
                 return None
     except (GrammarError, UnreadableError, UnboundedError, RecursionError):
@@ -350,6 +371,19 @@ def _span(expression: Expression) -> Span:
             return Span(low * span.least, span.worst + max(low - 1, 0) * span.least)
         case Reference(rule=rule):
             raise UnboundedError(f"it refers to {rule!r}")
+
+
+def _places(expression: Expression) -> int:
+    """Return how many parts an expression has when its repetitions are written out."""
+    match expression:
+        case Literal(text=text):
+            return len(text)
+        case Sequence(parts=parts) | Choice(options=parts):
+            return sum(map(_places, parts))
+        case Repeat(part=part, low=low, high=high):
+            return max(low + 1, high or 0) * _places(part)
+        case _:
+            return 1
 
 
 def _references(core: Core) -> Iterator[str]:

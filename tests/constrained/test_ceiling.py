@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -184,3 +185,19 @@ def test_matches_that_begin_far_from_their_budget_are_whole_at_its_end(
         completion = grammar.completion
         assert completion.ceiling is not None
         walk(grammar, vocabulary, completion.ceiling.base + 2 + 5 * seed, random.Random(seed))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        GrammarSpec.regex("(a{0,200}b){0,200}"),
+        GrammarSpec.choices(["a" * 60_000, "b" * 60_000]),
+        GrammarSpec.json_schema({"type": "string", "minLength": 5_000}),
+    ],
+)
+def test_what_may_be_too_large_to_be_analysed_has_no_ceiling(
+    spec: GrammarSpec, vocabulary: Vocabulary
+) -> None:
+    """A match that begins far from its budget relies on the analysis later."""
+    core = json.loads(spec.source) if spec.kind == "json_schema" else True
+    assert ceiling(spec, core, Speller(vocabulary)) is None
