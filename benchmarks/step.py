@@ -2,7 +2,8 @@
 
 The real loop, scheduler, cache, sampler, grammars and messages; the model is replaced by a tensor
 of logits. Choosing the tokens is told apart: it is the device's work, a CPU's here. All of it runs
-on one thread, whose CPU time counts: what else the machine does matters little.
+on one thread, whose CPU time counts, and of the steps' times the first decile: so what else the
+machine does matters little.
 
     python benchmarks/step.py [--json]
     python benchmarks/step.py --profile forced --batches 16    # where the loop's time goes
@@ -130,7 +131,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Step:
-    """Medians of many steps: microseconds of the loop and of choosing tokens; tokens generated."""
+    """Of many steps: microseconds of the loop and of choosing tokens; mean of tokens generated."""
 
     loop: float
     sample: float
@@ -173,8 +174,8 @@ def measure(kind: Kind, batch: int, grammars: Grammars, profiler: cProfile.Profi
     assert len(loop.scheduler.running) == batch, "all go on"
     late = steps[STEPS // 4 :]
     return Step(
-        statistics.median(step.loop for step in late),
-        statistics.median(step.sample for step in late),
+        statistics.quantiles((step.loop for step in late), n=10)[0],
+        statistics.quantiles((step.sample for step in late), n=10)[0],
         statistics.mean(step.tokens for step in late),
     )
 

@@ -202,7 +202,10 @@ class Decoding:
     def missing(self) -> NDArray[np.int64]:
         """How many slots the lease of each has too few for its tokens, [rows]."""
         n = len(self.jobs)
-        return np.maximum(self._columns.count[:n] - self._columns.slots[:n], 0)
+        missing: NDArray[np.int64] = np.maximum(
+            self._columns.count[:n] - self._columns.slots[:n], 0
+        )
+        return missing
 
     def full(self) -> list[int]:
         """The rows whose last token, unread, is the last that they may have."""
