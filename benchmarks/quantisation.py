@@ -1,15 +1,19 @@
 """What weights in 8 and 4 bits cost in accuracy, and what they are worth in speed and memory.
 
     python benchmarks/quantisation.py [--models shipped,random] [--kinds none,int8,int4,int4-32]
-        [--scale 0.2] [--dtype auto] [--device cpu] [--batches 1,8,32] [--rounds 3] [--json]
+        [--scale 0.2] [--dtype auto] [--device cpu] [--batches 1,8,32] [--rounds 3]
+        [--passes-only] [--json]
 
 Accuracy is that of the shipped model on its held-out sets (`recipes/shipped_model/heldout.py`),
 all of them as one: the perplexity of the answers, how many of them are what greedy decoding says,
 and beside the plain model: the mean and the largest difference of any logit, and how often greedy
-decoding says the same, right or wrong. Speed is measured as in `benchmarks/cpu.py`: 128 tokens in,
-64 out, the kinds take turns in one process, `whole` with the prompts and `decode` without;
-`random` is that script's model of 163 M parameters. Bytes are those of all weights as they lie in
-memory.
+decoding says the same, right or wrong.
+
+Then the kinds take turns in one process. Passes are decoding passes of one thread at the given
+batches behind 128 tokens, in CPU time, so that they mean something on a busy machine, too. Speed
+is measured as in `benchmarks/cpu.py`, in tokens a second: 128 in, 64 out, `whole` with the prompts
+and `decode` without. `random` is that script's model of 163 M parameters. Megabytes are those of
+all weights as they lie in memory.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +37,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
-from cpu import measure, ours, write_random_model  # noqa: E402
+from cpu import PROMPT, measure, ours, write_random_model  # noqa: E402
 
 from radixlm.runtime.config import SHIPPED_MODEL, CacheConfig, ModelConfig  # noqa: E402
 from radixlm.runtime.engine.inputs import Row  # noqa: E402
@@ -40,6 +45,8 @@ from radixlm.runtime.engine.runner import Runner  # noqa: E402
 from radixlm.runtime.offline import Engine  # noqa: E402
 from radixlm.runtime.tokenizer import load_tokenizer  # noqa: E402
 from recipes.shipped_model.heldout import build  # noqa: E402
+
+PASSES = 8  # of a measurement
 
 
 @dataclass(frozen=True)
@@ -128,9 +135,7 @@ def speed(
     with ExitStack() as stack:
         engines: dict[str, Engine] = {}
         for kind in kinds:
-            config = ModelConfig(**settings, **kind.settings)
-            size = Runner.load(config, CacheConfig(max_total_tokens=16)).weight_bytes
-            found[kind.name] = {"megabytes": round(size / 1e6, 1), "tokens_per_s": {}}
+            found[kind.name] = {"tokens_per_s": {}}
             engine = Engine(in_process=True, max_total_tokens=1 << 13, **settings, **kind.settings)
             engines[kind.name] = stack.enter_context(engine)
         for batch in batches:
@@ -138,11 +143,48 @@ def speed(
             for name, rates in measure(contestants, batch, rounds).items():
                 found[name]["tokens_per_s"][batch] = rates
                 print(
-                    f"  {name:8} {found[name]['megabytes']:7} MB  batch {batch:3}  "
-                    f"whole {rates['whole']:8.1f}  decode {rates['decode']:8.1f} tokens/s",
+                    f"  {name:8} batch {batch:3}  whole {rates['whole']:8.1f}  "
+                    f"decode {rates['decode']:8.1f} tokens/s",
                     flush=True,
                 )
             print(f"    load {os.getloadavg()[0]:.1f}", flush=True)
+    return found
+
+
+def passes(
+    path: Path, kinds: list[Kind], batches: list[int], rounds: int
+) -> dict[str, dict[str, Any]]:
+    """Measure decoding passes of one thread in its own CPU time, the kinds taking turns."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    runners = {
+        kind.name: Runner.load(
+            ModelConfig(model_path=str(path), **kind.settings),
+            CacheConfig(max_total_tokens=1 << 13),
+        )
+        for kind in kinds
+    }
+    torch.set_num_threads(threads)
+    found: dict[str, dict[str, Any]] = {
+        name: {"megabytes": round(runner.weight_bytes / 1e6, 1), "pass_ms": {}}
+        for name, runner in runners.items()
+    }
+    for batch in batches:
+        rows = [
+            Row(np.array([5 + i], np.int32), PROMPT, np.arange(PROMPT + 1, dtype=np.int32), 0)
+            for i in range(batch)
+        ]
+        times: dict[str, list[float]] = {name: [] for name in runners}
+        for _ in range(rounds):
+            for name, runner in runners.items():
+                begun = time.process_time()
+                for _ in range(PASSES):
+                    runner.forward(rows)
+                times[name].append((time.process_time() - begun) / PASSES)
+        for name, seconds in times.items():
+            found[name]["pass_ms"][batch] = round(1000 * statistics.median(seconds), 2)
+    for name, line in found.items():
+        print(f"  {name:8} {line}", flush=True)
     return found
 
 
@@ -156,13 +198,15 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batches", default="1,8,32", help="none: accuracy alone")
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many is given")
+    parser.add_argument("--passes-only", action="store_true", help="no rates: for a busy machine")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
     kinds = [Kind(name, options.dtype, options.device) for name in options.kinds.split(",")]
     batches = [int(batch) for batch in options.batches.split(",") if batch != "none"]
     texts = read_texts(options.scale)
     print(f"the shipped model on {len(texts)} held-out tasks")
-    found: dict[str, Any] = {"tasks": len(texts), "accuracy": accuracy(kinds, texts), "speed": {}}
+    found: dict[str, Any] = {"tasks": len(texts), "accuracy": accuracy(kinds, texts)}
+    found |= {"passes": {}, "speed": {}}
     with tempfile.TemporaryDirectory() as folder:
         for model in options.models.split(",") if batches else ():
             path = SHIPPED_MODEL
@@ -170,7 +214,9 @@ def main() -> None:
                 path = Path(folder)
                 write_random_model(path)
             print(f"{model}, {torch.get_num_threads()} threads", flush=True)
-            found["speed"][model] = speed(path, kinds, batches, options.rounds)
+            found["passes"][model] = passes(path, kinds, batches, options.rounds)
+            if not options.passes_only:
+                found["speed"][model] = speed(path, kinds, batches, options.rounds)
     if options.json:
         print(json.dumps({"quantisation": found}))
 
