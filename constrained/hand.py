@@ -1,7 +1,7 @@
 """A process that compiles one grammar at a time, and can be killed for it.
 
-It is a fork of a process that has everything loaded and computes nothing itself (`workshop.py`),
-so the next one is there within milliseconds.
+It is a fork of a process that has everything loaded and computes nothing itself
+(`workshop_process.py`), so the next one is there within milliseconds.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import resource
 import signal
 import sys
 import time
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import msgspec
 
 from .child import put, questions
+from .compiler import Backend
 from .errors import GrammarError
 from .lowered import Refusal, Result
-from .masked import MaskedGrammar
 from .orders import Limits
 from .spec import GrammarSpec
 from .trial import try_out
 
-__all__ = ["Backend", "Ended", "Hand", "Work"]
+__all__ = ["Ended", "Hand", "Work"]
 
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
@@ -50,14 +50,6 @@ class Ended(Exception):
     def __init__(self, *, is_out_of_time: bool) -> None:
         self.is_out_of_time = is_out_of_time
         super().__init__("out of time" if is_out_of_time else "out of memory")
-
-
-class Backend(Protocol):
-    """What turns a spec into a grammar."""
-
-    def compile(self, spec: GrammarSpec) -> MaskedGrammar:
-        """Compile, or raise a `GrammarError`."""
-        ...
 
 
 class Hand:
