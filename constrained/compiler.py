@@ -19,7 +19,7 @@ from .counts import Counts
 from .errors import GrammarError, LimitError
 from .grammar import Grammar
 from .lowered import Lowered, Refusal, Result
-from .orders import Cancel, Compile, Done, Limits, Notice, Order, Setup, Started
+from .orders import Cancel, Compile, Done, Limits, Notice, Order, Prepare, Setup, Started
 from .spec import GrammarSpec, Kind
 from .vocab import Vocabulary
 from .workshop import Notify, Workshop
@@ -236,7 +236,7 @@ class GrammarCompiler:
 
     def prepare(self) -> None:
         """Start the process now, so that the first grammar need not wait for it."""
-        self._shop.send(Cancel(next(self._ids)))  # of nothing
+        self._shop.send(Prepare())
 
     def counts(self) -> Counts:
         """Return what is going on, and what was."""

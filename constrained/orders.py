@@ -16,6 +16,7 @@ __all__ = [
     "Limits",
     "Notice",
     "Order",
+    "Prepare",
     "Setup",
     "Started",
     "decode",
@@ -62,6 +63,10 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     id: int
 
 
+class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
+    """Load all that any grammar may need, now that nobody waits."""
+
+
 class Started(msgspec.Struct, frozen=True, tag="started"):
     """It has left the queue."""
 
@@ -77,7 +82,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     is_over_limit: bool = False  # of time or memory
 
 
-Order = Compile | Cancel
+Order = Compile | Cancel | Prepare
 Notice = Started | Done
 
 

@@ -19,13 +19,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 from . import orders
 from .child import put
 from .compiler import load_backend
 from .hand import Ended, Hand, Work
 from .lowered import Refusal
-from .orders import Cancel, Compile, Done, Limits, Notice, Order, Setup, Started
+from .orders import Cancel, Compile, Done, Limits, Notice, Order, Prepare, Setup, Started
+from .spec import Kind
 from .store import Store
 from .vocab import Vocabulary
 
@@ -145,13 +147,20 @@ class Lanes:
                 if known is not None:
                     self._say(Done(id, known, is_from_disk=True))
                     return
-                if self._backend.prepare(spec.kind):  # forks from before have not what it made
-                    self.quick.renew()
-                    self.slow.renew()
+                self._prepare(spec.kind)
                 self.quick.put(order)
             case Cancel(id=id):
                 self.quick.cancel(id)
                 self.slow.cancel(id)
+            case Prepare():
+                for kind in get_args(Kind):
+                    self._prepare(kind)
+
+    def _prepare(self, kind: Kind) -> None:
+        """Load what a kind needs, which takes seconds the first time."""
+        if self._backend.prepare(kind):  # forks from before have not what it made
+            self.quick.renew()
+            self.slow.renew()
 
     def _after_turn(self, order: Compile, work: Work | None) -> None:
         if work is None:
