@@ -83,12 +83,12 @@ class Answer:
         streams_thinking: bool,
     ) -> None:
         marks = formats.marks if separates else None
-        self._thinking = marks and ReasoningParser(marks, streams_thinking, is_open)
+        self._thinking = ReasoningParser(marks, streams_thinking, is_open) if marks else None
         self._separates = separates
         written = formats.calls if tools else None
         if HARMONY in (formats.calls, formats.thinking):
             written = HARMONY
-        self._parser = written and open_parser(written, tools, streams=streams)
+        self._parser = open_parser(written, tools, streams=streams) if written else None
         self._id_chars = written.id_chars if written is not None else 0
         self.calls = 0
 

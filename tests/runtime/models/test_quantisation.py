@@ -121,7 +121,7 @@ def test_products_on_cuda_are_those_of_the_widened_weight(
     widened = held.rows(every.cuda()).cpu()
     # Where a number is half way between two levels, devices may choose differently.
     is_other = ~torch.isclose(widened, on_host.rows(every), rtol=0.02, atol=0.02)
-    assert is_other.double().mean() < 1e-3
+    assert is_other.double().mean() < 0.01
     x = torch.randn(tokens, 1152, generator=torch.Generator().manual_seed(1)).to(dtype)
     expected = x.double() @ widened.double().t()
     found = held.multiply(x.cuda(), torch.ones(1000, dtype=dtype, device="cuda")).cpu().double()
