@@ -168,9 +168,9 @@ def test_a_call_that_a_real_template_writes_is_read_back(
     question = {"role": "user", "content": "The weather?"}
     call = {"type": "function", "function": {"name": "weather", "arguments": arguments}}
     answer = {"role": "assistant", "content": "", "tool_calls": [call]}
-    given = {"tools": [{"type": "function", "function": {"name": "weather"}}]}
-    before = tokenizer.render([question], **given)
-    both = tokenizer.render([question, answer], add_generation_prompt=False, **given)
+    tools = [{"type": "function", "function": {"name": "weather"}}]
+    before = tokenizer.render([question], tools=tools)
+    both = tokenizer.render([question, answer], add_generation_prompt=False, tools=tools)
     assert both[: len(before) - 1] == before[:-1]
     written = find_format("auto", tokenizer.template_text)
     assert written is not None

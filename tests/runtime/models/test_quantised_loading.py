@@ -42,7 +42,7 @@ class Copied:
 
 
 def logits(path: Path | str, **settings: Any) -> Tensor:
-    options = {"device": "cpu", "dtype": "float32"} | settings
+    options: dict[str, Any] = {"device": "cpu", "dtype": "float32"} | settings
     config = ModelConfig(model_path=str(path), **options)
     runner = Runner.load(config, CacheConfig(max_total_tokens=64))
     tokens = np.arange(3, 43, dtype=np.int32)
