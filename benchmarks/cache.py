@@ -248,7 +248,7 @@ def _decode(scheduler: Scheduler, requests: Sequence[Request]) -> list[Job]:
         for rid, at in zip(columns.rids, columns.generated().tolist(), strict=True)
     ]
     columns.inputs()
-    columns.sampled()
+    columns.sampled(slice(None))
     _, ending = columns.read(np.array(tokens, dtype=np.int64))
     return columns.leave(ending, ended=True) if ending else []
 

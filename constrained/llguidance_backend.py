@@ -49,6 +49,9 @@ Row = NDArray[np.int32]  # of a mask; as numpy, whose small operations cost a te
 # Alternatives that are open at one place: each choice of a list takes 1, each optional property 4,
 # and filling a mask some 10 us for each of those. llguidance's own bound, 2,000, cuts off texts.
 MAX_ROW_ITEMS = 20_000
+# Bytes that the matches of a grammar may take without a mask; of a pattern that counts words, 15
+# burn all the fuel.
+MAX_UNMASKED_BYTES = 8
 MAX_LEXER_STATES = 50_000  # of one grammar, at 1 to 2 KB
 LAYOUT = {  # the separators are patterns; see `ebnf.COMMA`
     "item_separator": ", ?",
@@ -124,8 +127,10 @@ class Compiler:
         if matcher.is_error():
             _refuse(matcher.get_error(), spec)
 
+        fuel = Fuel()
+
         def begin() -> Matcher:
-            return Matcher(matcher.deep_copy(), self, spec.kind)
+            return Matcher(matcher.deep_copy(), self, spec.kind, fuel)
 
         grammar = MaskedGrammar(
             spec,
@@ -151,14 +156,26 @@ class Compiler:
         return self._stop_row
 
 
+class Fuel:
+    """What the matches of a grammar have burnt together since the last mask of one of them.
+
+    Attributes:
+        burnt: bytes of the tokens taken.
+    """
+
+    def __init__(self) -> None:
+        self.burnt = 0
+
+
 class Matcher:
     """A position in a grammar; see the protocol.
 
     Stop tokens are kept from llguidance: it could not undo one.
     """
 
-    def __init__(self, matcher: Any, compiler: Compiler, kind: str) -> None:
+    def __init__(self, matcher: Any, compiler: Compiler, kind: str, fuel: Fuel) -> None:
         self._matcher = matcher
+        self._fuel = fuel
         self._compiler = compiler
         self._kind = kind
         self._accepted = 0  # tokens that rollback can undo, a stop token included
@@ -182,16 +199,27 @@ class Matcher:
             if not self._matcher.is_accepting():
                 return False
             self._is_stopped = True
-        elif self._row is not None or self._matcher.try_consume_tokens([token]) == 0:
-            # A refusal is believed by the mask alone: only a mask refills the fuel that all matches
-            # of a grammar burn together, and without fuel every token is refused silently.
-            if not int(self.row()[token // 32]) >> token % 32 & 1:
-                return False
-            if not self._matcher.consume_token(token):
-                return False
+        elif not self._advance(token, len(vocabulary.tokens[token])):
+            return False
         self._accepted += 1
         self._row = None
         return True
+
+    def _advance(self, token: int, length: int) -> bool:
+        """Take a token of `length` bytes, with a mask before it where one is due.
+
+        A refusal is believed by the mask alone: only a mask refills the fuel that all matches of a
+        grammar burn together. Without fuel every token is refused, for all of them and for ever.
+        """
+        self._fuel.burnt += length
+        if (
+            self._row is None
+            and self._fuel.burnt <= MAX_UNMASKED_BYTES
+            and self._matcher.try_consume_tokens([token]) == 1
+        ):
+            return True
+        allowed = int(self.row()[token // 32]) >> token % 32 & 1
+        return bool(allowed) and bool(self._matcher.consume_token(token))
 
     def rollback(self, count: int) -> None:
         """Undo the last tokens."""
@@ -209,7 +237,7 @@ class Matcher:
 
     def fork(self) -> Matcher:
         """Return an independent matcher at the same position."""
-        other = Matcher(self._matcher.deep_copy(), self._compiler, self._kind)
+        other = Matcher(self._matcher.deep_copy(), self._compiler, self._kind, self._fuel)
         other._accepted = self._accepted
         other._is_stopped = self._is_stopped
         other._row = self._row
@@ -260,6 +288,7 @@ class Matcher:
             self._row = stop_row
             return stop_row
         words = np.zeros_like(stop_row)
+        self._fuel.burnt = 0
         self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
         if self._matcher.is_error():
             raise LimitError(self._matcher.get_error()[:500], kind=self._kind)

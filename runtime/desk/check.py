@@ -39,11 +39,13 @@ class Checker:
         question = msgspec.json.encode(Document(spec.source, answer))
         return await asyncio.get_running_loop().run_in_executor(self._turns, self._ask, question)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the process, if there is one."""
         if self._child is not None:
             self._child.kill()
-        await asyncio.to_thread(self._turns.shutdown, cancel_futures=True)
+        # Not on a thread: at the interpreter's exit there are no new ones. Nor for long: what is
+        # asked of a killed process is answered at once.
+        self._turns.shutdown(cancel_futures=True)
         self._end()
 
     def _ask(self, question: bytes) -> list[Failure]:

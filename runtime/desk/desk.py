@@ -436,5 +436,5 @@ class Desk:
         self._reader.cancel()
         with suppress(asyncio.CancelledError):
             await self._reader
-        await self._checker.close()
+        self._checker.close()
         self._end.close()

@@ -55,6 +55,16 @@ def test_the_fuel_of_one_match_is_not_anothers(accepts: Accepts) -> None:
         assert accepts(GrammarSpec.json_schema(schema), f'"{words}"')
 
 
+def test_the_matches_of_a_grammar_leave_fuel_for_one_another(byte_auto: Backend) -> None:
+    schema = {"type": "string", "pattern": r"^(?:\S+\s+){0,29}\S+$", "maxLength": 300}
+    grammar = byte_auto.compile(GrammarSpec.json_schema(schema))
+    texts = [f'"{" ".join([letter] * 29)}"'.encode() for letter in "abcdefgh"]
+    matchers = [grammar.matcher() for _ in texts]
+    for bytes_ in zip(*texts, strict=True):
+        assert all(map(lambda m, byte: m.accept(byte), matchers, bytes_))
+    assert all(matcher.is_accepting for matcher in matchers)
+
+
 def test_a_rule_of_gbnf_may_go_on_over_lines_and_comments(accepts: Accepts) -> None:
     spec = GrammarSpec.gbnf('root ::= "#" # a\n  | [#b] "c"\n# d\nx ::= "]"\n')
     assert accepts(spec, "#")

@@ -33,7 +33,7 @@ def test_a_check_that_never_ends_is_a_failure_and_the_next_one_is_served(
             monkeypatch.setattr(check, "PATIENCE_S", 30.0)
             return [first, endless, await checker.check(sampling(UNIQUE), "[1, 2]")]
         finally:
-            await checker.close()
+            checker.close()
 
     async def tick() -> None:
         while True:
