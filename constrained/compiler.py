@@ -175,8 +175,8 @@ class GrammarCompiler:
 
         Returns:
             A future, perhaps done already and perhaps shared (so that it cannot be cancelled, only
-            abandoned). Its exception is a `GrammarError`: `retryable` for a full queue and for
-            time running out.
+            abandoned). Its exception is a `GrammarError`: `retryable` for a full queue, and for
+            time running out there.
 
         Raises:
             RuntimeError: the compiler is closed.
@@ -199,6 +199,7 @@ class GrammarCompiler:
                     LimitError(
                         f"{self._max_queued} grammars are waiting to be compiled already",
                         kind=spec.kind,
+                        hint="Try again later.",
                         retryable=True,
                     )
                 )
@@ -329,6 +330,7 @@ class GrammarCompiler:
                 overdue,
                 f"not compiled within {self._timeout_s:g} s",
                 hint="Make it smaller: fewer alternatives, less repetition, less nesting.",
+                is_retryable=not overdue.is_started,  # else it has had its turn
             )
 
     def _next_overdue(self) -> Pending | None:
@@ -362,9 +364,11 @@ class GrammarCompiler:
         self._pending.clear()
         return waiting
 
-    def _fail(self, pending: Pending, reason: str, hint: str = "") -> None:
-        kind = pending.spec.kind
-        pending.future.set_exception(LimitError(reason, kind=kind, hint=hint, retryable=True))
+    def _fail(
+        self, pending: Pending, reason: str, hint: str = "", *, is_retryable: bool = True
+    ) -> None:
+        error = LimitError(reason, kind=pending.spec.kind, hint=hint, retryable=is_retryable)
+        pending.future.set_exception(error)
 
     def _count(self, name: str) -> None:
         """Add one; under the lock."""

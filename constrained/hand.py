@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import os
 import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import NoReturn
 
 import msgspec
@@ -28,6 +30,7 @@ from .trial import try_out
 __all__ = ["Ended", "Hand", "Work"]
 
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+PIPE_BYTES = 1 << 20  # holds any spec, so that nobody waits until a hand of low priority reads it
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -72,6 +75,7 @@ class Hand:
         self._to = -1
         self._from: asyncio.StreamReader | None = None
         self._transport: asyncio.BaseTransport | None = None
+        self._is_wanted = False  # what it compiles
 
     async def compile(self, spec: GrammarSpec) -> Work:
         """Let it compile. When that is not waited for, call `kill`.
@@ -79,8 +83,11 @@ class Hand:
         Raises:
             Ended: it has ended.
         """
+        self._is_wanted = True
         if not self._pid:
             await self._fork()
+        if not self._is_wanted:  # by now, and there was nothing to kill
+            raise Ended(is_out_of_time=False)
         assert self._from is not None
         data = msgspec.msgpack.encode(spec)
         try:
@@ -92,6 +99,7 @@ class Hand:
 
     def kill(self) -> int:
         """End it, if there is one; return its code, negative for the signal that ended it."""
+        self._is_wanted = False
         if not self._pid:
             return 0
         os.kill(self._pid, signal.SIGKILL)
@@ -103,17 +111,21 @@ class Hand:
         return os.waitstatus_to_exitcode(status)
 
     async def _fork(self) -> None:
-        to_read, self._to = os.pipe()
         from_read, from_write = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
+        reader = asyncio.StreamReader()
+        # The one wait comes first: whoever kills meets a whole process, or none.
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(from_read, "rb", buffering=0)
+        )
+        to_read, to_write = os.pipe()
+        with suppress(AttributeError, OSError):  # where pipes have a size that can be set
+            fcntl.fcntl(to_write, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        pid = os.fork()
+        if pid == 0:
             self._work(to_read, from_write)
         os.close(to_read)
         os.close(from_write)
-        reader = self._from = asyncio.StreamReader()
-        self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(from_read, "rb", buffering=0)
-        )
+        self._pid, self._to, self._from, self._transport = pid, to_write, reader, transport
 
     def _work(self, source: int, out: int) -> NoReturn:
         """Compile until the parent closes its end; runs in the fork."""

@@ -7,6 +7,7 @@ no torch.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn, Self
 
@@ -15,6 +16,7 @@ import msgspec
 from .errors import GrammarError, LimitError, MalformedError
 
 __all__ = [
+    "ANY_JSON",
     "MAX_CHOICES",
     "MAX_SCHEMA_DEPTH",
     "MAX_SOURCE_BYTES",
@@ -23,6 +25,9 @@ __all__ = [
     "Mode",
     "PropertyOrder",
     "Reasoning",
+    "parse_json",
+    "schema_text",
+    "tag_text",
 ]
 
 Kind = Literal[
@@ -31,6 +36,7 @@ Kind = Literal[
 Mode = Literal["strict", "best_effort"]
 PropertyOrder = Literal["declared", "any"]
 
+QUICK_CHARS = 4 * 1024  # of a source that is read in about a millisecond
 MAX_SOURCE_BYTES = 256 * 1024  # UTF-8; xgrammar takes 3 s for a literal of this size
 MAX_CHOICES = 10_000  # 0.3 s to compile
 MAX_MARK_CHARS = 64  # of each mark around reasoning
@@ -85,6 +91,7 @@ class GrammarSpec(msgspec.Struct, frozen=True):
     mode: Mode = "strict"  # of a schema: whether keywords may be left to `Grammar.check`
     reasoning: Reasoning | None = None  # what may be said before
     property_order: PropertyOrder = "declared"  # of a schema's objects
+    only_named: bool = False  # of a schema: see `json_schema`; what is checked is rewritten so
 
     @classmethod
     def regex(cls, pattern: str) -> Self:
@@ -132,21 +139,9 @@ class GrammarSpec(msgspec.Struct, frozen=True):
         """
         if schema == ANY_JSON:
             return cls.json_object()
-        if not isinstance(schema, str):
-            document = schema if isinstance(schema, Mapping | bool) else _describe(schema)
-            try:
-                schema = json.dumps(document, ensure_ascii=False)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise MalformedError(
-                    f"the schema is not JSON: {error}", kind="json_schema"
-                ) from error
-        spec = cls("json_schema", schema, mode, property_order=property_order).checked()
-        if only_named:
-            document = json.loads(spec.source)
-            if not _combines(document):
-                closed = json.dumps(_closed(document), ensure_ascii=False)
-                return msgspec.structs.replace(spec, source=closed)
-        return spec
+        text = schema if isinstance(schema, str) else schema_text(schema)
+        spec = cls("json_schema", text, mode, None, property_order, only_named)
+        return spec.checked()
 
     @classmethod
     def json_object(cls) -> Self:
@@ -161,18 +156,27 @@ class GrammarSpec(msgspec.Struct, frozen=True):
     @classmethod
     def structural_tag(cls, tag: Mapping[str, Any] | str) -> Self:
         """Free text with constrained islands; `tags.py` says which forms there are."""
-        if not isinstance(tag, str):
-            try:
-                tag = json.dumps(tag, ensure_ascii=False)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise MalformedError(
-                    f"the structural tag is not JSON: {error}", kind="structural_tag"
-                ) from error
-        return cls("structural_tag", tag).checked()
+        text = tag if isinstance(tag, str) else tag_text(tag)
+        return cls("structural_tag", text).checked()
 
     def after(self, reasoning: Reasoning | None) -> Self:
         """The same constraint behind some free text."""
         return msgspec.structs.replace(self, reasoning=reasoning).checked()
+
+    def admitted(self) -> Self:
+        """Return the spec checked where that is quick, else as it is: for who serves others, too.
+
+        Who compiles a spec checks it; a large one would hold up everybody else before.
+
+        Raises:
+            GrammarError: as `checked`; for a large source, of its size alone.
+        """
+        if len(self.source) <= QUICK_CHARS:
+            return self.checked()
+        self._check_text()
+        if self.reasoning is not None:
+            self.reasoning.check(self.kind)
+        return self
 
     def checked(self) -> Self:
         """Return the spec, with a schema's JSON text in canonical form.
@@ -193,8 +197,10 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                         kind=self.kind,
                         pointer="",
                     )
+                if self.only_named and not _combines(document):
+                    document = _closed(document)
                 text = json.dumps(document, ensure_ascii=False)
-                canonical = msgspec.structs.replace(self, source=text)
+                canonical = msgspec.structs.replace(self, source=text, only_named=False)
                 canonical._check_text()  # an escape may have hidden a lone surrogate
                 return canonical
             case "choices":
@@ -218,6 +224,32 @@ class GrammarSpec(msgspec.Struct, frozen=True):
                 f"the source has {size:,} bytes; at most {MAX_SOURCE_BYTES:,} are allowed",
                 kind=self.kind,
             )
+
+
+def schema_text(schema: Mapping[str, Any] | bool | type) -> str:
+    """Write a schema as JSON text, unchecked.
+
+    Raises:
+        MalformedError: it is none, and no type that pydantic can describe.
+    """
+    document = schema if isinstance(schema, Mapping | bool) else _describe(schema)
+    return _json_text(document, "schema", "json_schema")
+
+
+def tag_text(tag: Mapping[str, Any]) -> str:
+    """Write a structural tag as JSON text, unchecked.
+
+    Raises:
+        MalformedError: it holds what JSON cannot.
+    """
+    return _json_text(tag, "structural tag", "structural_tag")
+
+
+def _json_text(document: Any, name: str, kind: Kind) -> str:
+    try:
+        return json.dumps(document, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MalformedError(f"the {name} is not JSON: {error}", kind=kind) from error
 
 
 def parse_json(text: str, *, kind: Kind) -> Any:
@@ -244,24 +276,17 @@ def parse_json(text: str, *, kind: Kind) -> Any:
         raise MalformedError(f"the source is not JSON: {error}", kind=kind) from error
 
 
+_BRACKET = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # or a string, passed over
+
+
 def _depth(text: str) -> int:
     """Count the deepest nesting of brackets outside strings, without recursion."""
     depth = deepest = 0
-    in_string = escaped = False
-    for char in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in "[{":
+    for found in _BRACKET.finditer(text):
+        if (bracket := found[0]) in "[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif char in "]}":
+        elif bracket in "]}":
             depth -= 1
     return deepest
 

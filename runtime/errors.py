@@ -37,7 +37,7 @@ class NotFoundError(EngineError):
 
 
 class QueueFullError(EngineError):
-    """The waiting queue has reached `max_queued_requests`."""
+    """The waiting queue has reached `max_queued_requests`, or that of grammars its own bound."""
 
     status = 503
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from math import isfinite
@@ -9,7 +10,15 @@ from typing import Any, Literal, NewType
 
 import msgspec
 
-from ..constrained.spec import GrammarSpec, Mode, PropertyOrder, Reasoning
+from ..constrained.spec import (
+    ANY_JSON,
+    GrammarSpec,
+    Mode,
+    PropertyOrder,
+    Reasoning,
+    schema_text,
+    tag_text,
+)
 from ..ir.stop_patterns import check_stop_patterns
 from .errors import InvalidRequestError
 
@@ -76,27 +85,26 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         """What the output must match, if anything.
 
         Raises:
-            GrammarError: the constraint is malformed, as far as can be seen without compiling it.
+            GrammarError: the constraint is malformed, as far as can be seen at once.
         """
         spec = self._answer()
-        if self.reasoning is None:
-            return spec
-        return (spec or GrammarSpec.regex(ANYTHING)).after(self.reasoning)
+        if self.reasoning is not None:
+            spec = spec or GrammarSpec("regex", ANYTHING)
+            spec = msgspec.structs.replace(spec, reasoning=self.reasoning)
+        return None if spec is None else spec.admitted()
 
     def _answer(self) -> GrammarSpec | None:
-        """What the output must match, behind any reasoning."""
+        """What the output must match, behind any reasoning; unchecked."""
+        if self.json_schema == ANY_JSON:
+            return GrammarSpec.json_object()
         if self.json_schema is not None:
-            return GrammarSpec.json_schema(
-                self.json_schema,
-                mode=self.schema_mode,
-                only_named=True,
-                property_order=self.property_order,
-            )
+            order = self.property_order
+            return GrammarSpec("json_schema", self.json_schema, self.schema_mode, None, order, True)
         if self.choices is not None:
-            return GrammarSpec.choices(self.choices)
+            return GrammarSpec("choices", json.dumps(self.choices, ensure_ascii=False))
         for kind in SOURCES:
             if (source := getattr(self, kind)) is not None:
-                return GrammarSpec(kind, source).checked()
+                return GrammarSpec(kind, source)
         return None
 
     def verify(self, vocab_size: int) -> None:
@@ -221,9 +229,9 @@ def sampling_params(fields: Mapping[str, Any] | SamplingParams | None) -> Sampli
     if "logit_bias" in values and isinstance(values["logit_bias"], Mapping):
         values["logit_bias"] = _token_keys(values["logit_bias"])
     if not isinstance(values.get("json_schema", ""), str):  # a dict or a pydantic model class
-        values["json_schema"] = GrammarSpec.json_schema(values["json_schema"]).source
+        values["json_schema"] = schema_text(values["json_schema"])
     if not isinstance(values.get("structural_tag", ""), str):
-        values["structural_tag"] = GrammarSpec.structural_tag(values["structural_tag"]).source
+        values["structural_tag"] = tag_text(values["structural_tag"])
     try:
         return msgspec.convert(values, SamplingParams, strict=True)
     except msgspec.ValidationError as error:

@@ -174,11 +174,8 @@ class Loop:
         room -= len(submit.tokens)
         wanted = submit.sampling.max_new_tokens
         job = Job.of(submit, max_new=room if wanted is None else min(wanted, room))
-        waiting = len(self.scheduler.waiting) + len(self._compiling)
-        if waiting >= self._config.schedule.max_queued_requests:
-            wait_s = self._pace.wait_s(waiting)
-            full = "The request queue is full."
-            self._news.deltas.append(aborted(job, full, 503, retry_after_s=wait_s))
+        if self._num_waiting >= self._config.schedule.max_queued_requests:
+            self._send_away(job, "The request queue is full.")
             return
         try:
             spec = submit.sampling.grammar()
@@ -191,6 +188,15 @@ class Loop:
             job.grammar = self._compiler.submit(spec)
             self._compiling.append(job)
 
+    @property
+    def _num_waiting(self) -> int:
+        return len(self.scheduler.waiting) + len(self._compiling)
+
+    def _send_away(self, job: Job, reason: str) -> None:
+        """Refuse a job for now, and say when it is worth another try."""
+        wait_s = self._pace.wait_s(self._num_waiting)
+        self._news.deltas.append(aborted(job, reason, 503, retry_after_s=wait_s))
+
     def _collect_grammars(self) -> None:
         """Queue the jobs whose grammar is ready; the others keep nobody waiting."""
         still: list[Job] = []
@@ -199,7 +205,10 @@ class Loop:
             if not job.grammar.done():
                 still.append(job)
             elif isinstance(error := job.grammar.exception(), GrammarError):
-                self._news.deltas.append(refused(job, error))
+                if error.retryable:
+                    self._send_away(job, str(error))
+                else:
+                    self._news.deltas.append(refused(job, error))
             elif error is not None:
                 failed = f"compiling the grammar failed: {error}"
                 self._news.deltas.append(aborted(job, failed, 500))
@@ -319,7 +328,7 @@ class Loop:
             leased=usage.leased,
             pinned=usage.pinned,
             running=len(self.scheduler.stepping) + len(self.scheduler.decoding),
-            waiting=len(self.scheduler.waiting) + len(self._compiling),
+            waiting=self._num_waiting,
             steps=self._steps,
             generated_tokens=self._reader.generated,
             forced_tokens=self._reader.forced,
@@ -327,5 +336,5 @@ class Loop:
             cached_tokens=self._reader.cached,
             grammars=self._compiler.counts(),
             last_throughput=self._pace.tokens_a_second,
-            retry_after_s=self._pace.wait_s(len(self.scheduler.waiting) + len(self._compiling)),
+            retry_after_s=self._pace.wait_s(self._num_waiting),
         )

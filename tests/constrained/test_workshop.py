@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator
@@ -113,6 +114,26 @@ def test_a_grammar_that_computes_for_too_long_is_refused_and_kept_so(
         assert compiler.compile(OBJECT)
         counts = compiler.counts()
     assert (counts.over_limit, counts.compiled, counts.hits) == (1, 1, 1)
+
+
+def test_those_that_are_abandoned_one_after_the_other_take_nobody_along(
+    compiler: GrammarCompiler,
+) -> None:
+    compiler.compile(GrammarSpec.regex("[x-z]+"))
+    before = compiler.counts()
+    rng = random.Random(0)
+    slow = [GrammarSpec.json_schema({"oneOf": RANGES, "title": f"{n}"}) for n in range(40)]
+    futures = [compiler.submit(spec) for spec in slow]
+    staying = compiler.submit(GrammarSpec.regex("[y-z]+"))
+    while not compiler.counts().compiling:
+        time.sleep(0.01)
+    for future in futures:  # each is met where it is: waiting, begun, its process not there yet
+        compiler.abandon(future)
+        time.sleep(rng.uniform(0, 0.004))
+    assert staying.result(20)
+    after = compiler.counts()
+    assert after.cancelled - before.cancelled == len(futures)
+    assert after.compiled - before.compiled == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed in /proc")
