@@ -119,12 +119,12 @@ def _found(spec: GrammarSpec, core: Core, speller: Speller) -> Ceiling | None:
                 return Ceiling(_listed(options, speller).worst, 0)
             case "json_schema" | "json_object":
                 try:
-                    text = lower_schema(core)
+                    text = lower_schema(core, layout=spec.layout)
                 except UnsupportedError:
                     core, is_exact = loosened(core)
                     if not is_exact:
                         return None
-                    text = lower_schema(core)
+                    text = lower_schema(core, layout=spec.layout)
                 if len(text) > MAX_TEXT_CHARS:
                     return None
                 return _Walk(core, speller).ceiling()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .contract import Contract
+from .layout import PropertyOrder, Whitespace
 from .spec import GrammarSpec, Mode
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def compile(
     vocabulary: Vocabulary | PreTrainedTokenizerFast,
     *,
     mode: Mode = "strict",
+    whitespace: Whitespace = "compact",
+    property_order: PropertyOrder = "declared",
     backend: str = "auto",
 ) -> Compiled:
     """Compile a schema, or a spec of any kind, for a tokenizer.
@@ -42,7 +45,9 @@ def compile(
         vocabulary: a vocabulary, or a fast tokenizer of transformers with an end-of-text token. To
             read a tokenizer takes some 0.1 s: make a `Vocabulary` once for many grammars.
         mode: "strict" refuses a schema of which the mask cannot enforce all; "best_effort" leaves
-            the rest to `Grammar.check`. A spec has its own mode, which counts.
+            the rest to `Grammar.check`. A spec has its own mode and layout, which count.
+        whitespace: "flexible" lets the text be indented; see `layout.py`.
+        property_order: "any": what an object names comes in any order.
         backend: a name in `compiler.BACKENDS`.
 
     Raises:
@@ -53,7 +58,9 @@ def compile(
     from .vocab import Vocabulary
 
     if not isinstance(schema, GrammarSpec):
-        schema = GrammarSpec.json_schema(schema, mode=mode)
+        schema = GrammarSpec.json_schema(
+            schema, mode=mode, whitespace=whitespace, property_order=property_order
+        )
     if not isinstance(vocabulary, Vocabulary):
         stop_id: Any = vocabulary.eos_token_id
         vocabulary = Vocabulary.from_tokenizer(

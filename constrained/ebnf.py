@@ -54,11 +54,6 @@ def literal(text: str) -> str:
     return '"' + "".join(map(_quoted, text)) + '"'
 
 
-# One space may follow, as in most JSON that models have read: forbidding it costs them accuracy.
-COMMA = '("," " "?)'
-COLON = '(":" " "?)'
-
-
 def one_of(chars: Charset) -> str:
     """Return an expression for one character of a set, which is not empty."""
     return "[" + "".join(_range(low, high) for low, high in chars) + "]"

@@ -26,6 +26,7 @@ from .errors import (
     UnsatisfiableError,
     UnsupportedError,
 )
+from .layout import Whitespace
 from .llguidance_numbers import with_cut_bounds
 from .lowered import Lowered
 from .masked import MaskedGrammar
@@ -37,6 +38,7 @@ from .regexes import rust_syntax
 from .spec import GrammarSpec, Kind, parse_json
 from .tags import read_tags
 from .tags_lark import lark_of
+from .unordered import blank_pattern, unordered_lark
 from .vocab import Vocabulary
 
 if TYPE_CHECKING:
@@ -53,12 +55,23 @@ MAX_ROW_ITEMS = 20_000
 # burn all the fuel.
 MAX_UNMASKED_BYTES = 8
 MAX_LEXER_STATES = 50_000  # of one grammar, at 1 to 2 KB
-LAYOUT = {  # the separators are patterns; see `ebnf.COMMA`
-    "item_separator": ", ?",
-    "key_separator": ": ?",
-    "whitespace_flexible": False,
-    # No \\u: with it the key "a" of an open object can be spelled "\\u0061", past its schema.
-    "json_allowed_escapes": 'nrbtf\\"',
+# The separators are patterns. No \\u: with it the key "a" of an open object can be spelled
+# "\\u0061", past its schema.
+ESCAPES = 'nrbtf\\"'
+LAYOUTS: dict[Whitespace, dict[str, Any]] = {
+    "compact": {
+        "item_separator": ", ?",
+        "key_separator": ": ?",
+        "whitespace_flexible": False,
+        "json_allowed_escapes": ESCAPES,
+    },
+    "flexible": {
+        "item_separator": ",",
+        "key_separator": ":",
+        "whitespace_flexible": True,
+        "whitespace_pattern": blank_pattern(),  # between two marks it is met once
+        "json_allowed_escapes": ESCAPES,
+    },
 }
 
 _CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
@@ -98,13 +111,11 @@ class Compiler:
             if spec.kind in ("json_schema", "json_object"):
                 return compile_json(
                     spec,
-                    lambda plan: self._grammar(
-                        spec, f"start: %json {_json(plan)}", plan.contract, plan.core
-                    ),
+                    lambda plan: self._grammar(spec, _planned(plan), plan.contract, plan.core),
                 )
             if spec.kind == "structural_tag":
                 tags = read_tags(spec)
-                lark = lark_of(tags.part, _json)
+                lark = lark_of(tags.part, lambda plan: _json(plan.core))
                 return self._grammar(spec, lark, tags.contract, True)
             return self._grammar(spec, _lark(spec), Contract(), True)
         except RecursionError as error:
@@ -314,16 +325,23 @@ class _Tokens:
         raise TypeError("llguidance does not tokenise here")
 
 
-def _json(plan: Plan) -> str:
-    """Write a plan as llguidance's JSON Schema."""
-    if (value := _unwritable(plan.core)) is not None:
+def _planned(plan: Plan) -> str:
+    """Write a plan as Lark."""
+    if plan.layout.property_order == "any":
+        return unordered_lark(plan.core, plan.layout, _json)
+    return f"start: %json {_json(plan.core, plan.layout.whitespace)}"
+
+
+def _json(core: Core, whitespace: Whitespace = "compact") -> str:
+    """Write a core schema as llguidance's JSON Schema."""
+    if (value := _unwritable(core)) is not None:
         raise UnsupportedError(
             f"llguidance writes no control characters, and {value!r:.80} has one",
             kind="json_schema",
             pointer="",
         )
-    core = with_cut_bounds(plan.core)
-    return json.dumps({**(core if isinstance(core, dict) else {}), "x-guidance": LAYOUT})
+    cut = with_cut_bounds(core)
+    return json.dumps({**(cut if isinstance(cut, dict) else {}), "x-guidance": LAYOUTS[whitespace]})
 
 
 def _lark(spec: GrammarSpec) -> str:

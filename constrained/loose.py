@@ -17,7 +17,7 @@ from .normal.form import Core
 from .normal.joined import both_of, common_types
 from .schema import COMBINATORS, lower_schema
 
-__all__ = ["loosened"]
+__all__ = ["loosened", "opened"]
 
 MAX_CASES = 24  # of one conjunction
 MAX_REFERENCES = 8  # opened inside each other
@@ -38,6 +38,16 @@ def loosened(core: Core) -> tuple[Core, bool]:
     return result, walk.is_exact
 
 
+def opened(core: dict[str, Any], definitions: Mapping[str, Core]) -> list[dict[str, Any]] | None:
+    """Return the cases of a conjunction, schemas without combinators; None where they are inexact.
+
+    A value satisfies `core` if it satisfies one of them.
+    """
+    walk = _Loosening(definitions)
+    cases = walk.cases(core, 0)
+    return cases if walk.is_exact else None
+
+
 class _Loosening:
     def __init__(self, definitions: Mapping[str, Core]) -> None:
         self._definitions = definitions
@@ -49,7 +59,7 @@ class _Loosening:
             return core
         core = {key: value for key, value in core.items() if key != "$defs"}
         if "allOf" in core or ("anyOf" in core and len(core) > 1):
-            return self._any([self._leaf(case) for case in self._cases(core, 0)])
+            return self._any([self._leaf(case) for case in self.cases(core, 0)])
         if "anyOf" in core:
             return self._any([self.of(part) for part in core["anyOf"]])
         return core if "$ref" in core and len(core) == 1 else self._leaf(core)
@@ -60,21 +70,21 @@ class _Loosening:
             return False
         return kept[0] if len(kept) == 1 else {"anyOf": kept}
 
-    def _cases(self, core: Core, depth: int) -> list[dict[str, Any]]:
+    def cases(self, core: Core, depth: int) -> list[dict[str, Any]]:
         """Multiply a conjunction out into schemas without combinators; the first ones of many."""
         if core is False:
             return []
         if core is True:
             return [{}]
         rest = {k: v for k, v in core.items() if k not in ("allOf", "anyOf", "$ref", "$defs")}
-        factors = [[rest], *(self._cases(part, depth) for part in core.get("allOf", ()))]
+        factors = [[rest], *(self.cases(part, depth) for part in core.get("allOf", ()))]
         if "anyOf" in core:
-            factors.append([case for part in core["anyOf"] for case in self._cases(part, depth)])
+            factors.append([case for part in core["anyOf"] for case in self.cases(part, depth)])
         if "$ref" in core:
             self.is_exact &= depth < MAX_REFERENCES
             if depth < MAX_REFERENCES:
                 target = self._definitions.get(core["$ref"].rpartition("/")[2], True)
-                factors.append(self._cases(target, depth + 1))
+                factors.append(self.cases(target, depth + 1))
         self.is_exact &= math.prod(map(len, factors)) <= 16 * MAX_CASES
         found: list[dict[str, Any]] = []
         for combination in itertools.islice(itertools.product(*factors), 16 * MAX_CASES):

@@ -6,13 +6,14 @@ not hold all of a schema, one that is near it will do (`loose.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import ebnf
 from .ebnf import alternation, literal
 from .errors import GrammarError
 from .expressions import Reference, Rules, Sequence, UnreadableError, read_grammar, renamed
 from .gbnf import one_line_rules
+from .layout import Layout
 from .loose import loosened
 from .normal.form import Core
 from .numbers import Unbounded
@@ -73,7 +74,7 @@ def _of_kind(spec: GrammarSpec, core: Core, numbers: Unbounded) -> Outline | Non
         case "gbnf":
             return Outline(_read(one_line_rules(spec.source)))
         case "json_schema" | "json_object":
-            return _of_schema(core, numbers)
+            return _of_schema(core, numbers, spec.layout)
         case "structural_tag":
             return _of_tags(spec, numbers)
         case "lark":
@@ -90,12 +91,13 @@ def _behind(reasoning: Reasoning, answer: Outline) -> Outline:
     return Outline(rules, is_exact=answer.is_exact)
 
 
-def _of_schema(core: Core, numbers: Unbounded) -> Outline:
+def _of_schema(core: Core, numbers: Unbounded, layout: Layout) -> Outline:
     try:
-        return Outline(_read(lower_schema(core, numbers)))
+        return Outline(_read(lower_schema(core, numbers, layout)))
     except GrammarError:
         near, is_exact = loosened(core)
-        return Outline(_read(lower_schema(near, numbers)), is_exact=is_exact)
+        text = lower_schema(near, numbers, replace(layout, is_near=True))
+        return Outline(_read(text), is_exact=is_exact and layout.property_order == "declared")
 
 
 def _of_tags(spec: GrammarSpec, numbers: Unbounded) -> Outline:

@@ -88,7 +88,7 @@ class Compiler:
 
     def _of_plan(self, spec: GrammarSpec, plan: Plan) -> MaskedGrammar:
         try:
-            rules = read_grammar(lower_schema(plan.core))
+            rules = read_grammar(lower_schema(plan.core, layout=plan.layout))
         except UnreadableError as error:
             raise LimitError(f"the schema nests too deep: {error}", kind=spec.kind) from error
         try:

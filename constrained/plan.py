@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from .contract import Contract, Status
 from .errors import LimitError, UnsatisfiableError, UnsupportedError
+from .layout import Layout
 from .normal import normalise
 from .normal.form import Core
-from .order import in_any_order
 from .spec import GrammarSpec, parse_json
 
 __all__ = ["Plan", "compile_json"]
@@ -24,6 +24,7 @@ class Plan:
 
     core: Core
     contract: Contract
+    layout: Layout
 
 
 def compile_json(spec: GrammarSpec, write: Callable[[Plan], T]) -> T:
@@ -51,7 +52,7 @@ def compile_json(spec: GrammarSpec, write: Callable[[Plan], T]) -> T:
 
 def _plan(spec: GrammarSpec, *, exclude: bool) -> Plan:
     if spec.kind == "json_object":
-        return Plan({"type": "object"}, Contract())
+        return Plan({"type": "object"}, Contract(), spec.layout)
     document = parse_json(spec.source, kind=spec.kind)
     normal = normalise(document, exclude=exclude)
     if normal.core is False:
@@ -60,5 +61,4 @@ def _plan(spec: GrammarSpec, *, exclude: bool) -> Plan:
         for finding in normal.contract.of(status):
             if status is Status.REFUSED or spec.mode == "strict":
                 raise finding.error()
-    core = in_any_order(normal.core) if spec.property_order == "any" else normal.core
-    return Plan(core, normal.contract)
+    return Plan(normal.core, normal.contract, spec.layout)

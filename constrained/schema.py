@@ -5,7 +5,7 @@ never drop: measured on 0.2.8, `required` without `properties`, `pattern` with `
 without `type`, `allOf` of two, `multipleOf` with one bound; and it writes control characters raw
 into bounded strings.
 
-The layout is compact (a space may follow a comma or a colon), and strings and numbers have one
+The layout is `layout.py`'s, and strings and numbers have one
 spelling (`strings.py`, `numbers.py`); a string bounded past 128 characters, or by a counted set of
 a pattern, holds no escapes.
 """
@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from .ebnf import COLON, COMMA, EMPTY, Rules, alternation, literal, repeated
+from .ebnf import EMPTY, Rules, alternation, literal, repeated
 from .errors import GrammarError, LimitError, UnsatisfiableError, UnsupportedError
 from .keywords import KIND, TYPES, is_a, same
+from .layout import COMPACT, Layout, Marks
 from .normal.form import Core
 from .numbers import FINITE, Bound, Unbounded, integer_between, number_between
 from .objects import Member, Members, object_of
@@ -33,12 +34,13 @@ MAX_MULTIPLES = 1_000
 COMBINATORS = ("$ref", "anyOf", "allOf")
 
 
-def lower_schema(core: Core, numbers: Unbounded = FINITE) -> str:
+def lower_schema(core: Core, numbers: Unbounded = FINITE, layout: Layout = COMPACT) -> str:
     """Return an EBNF grammar, rule `root`, whose texts are valid under a core schema.
 
     Args:
         core: the schema.
         numbers: how those without bounds are written.
+        layout: of the texts.
 
     Raises:
         UnsupportedError: a combination that EBNF cannot write.
@@ -46,26 +48,30 @@ def lower_schema(core: Core, numbers: Unbounded = FINITE) -> str:
         LimitError: a number in the schema is beyond what is compiled.
     """
     rules = Rules()
-    rules.define("root", schema_expression(core, rules, numbers))
+    rules.define("root", schema_expression(core, rules, numbers, layout))
     return rules.text()
 
 
-def schema_expression(core: Core, rules: Rules, numbers: Unbounded = FINITE) -> str:
+def schema_expression(
+    core: Core, rules: Rules, numbers: Unbounded = FINITE, layout: Layout = COMPACT
+) -> str:
     """Return an expression for the texts of a core schema, in a grammar that holds more.
 
     Arguments and errors: `lower_schema`.
     """
-    return _Lowering(core, rules, numbers).value(core)
+    return _Lowering(core, rules, numbers, layout).value(core)
 
 
 class _Lowering:
     """One walk over a core schema. Methods return expressions."""
 
-    def __init__(self, core: Core, rules: Rules, numbers: Unbounded) -> None:
+    def __init__(self, core: Core, rules: Rules, numbers: Unbounded, layout: Layout) -> None:
         self._numbers = numbers
+        self._layout = layout
+        self._marks = Marks.of(layout.whitespace, rules)
         self._definitions: dict[str, Core] = {} if isinstance(core, bool) else core.get("$defs", {})
         self._rules = rules
-        self._strings = Strings(self._rules)
+        self._strings = Strings(self._rules, self._marks.following)
         self._targets: dict[str, str] = {}  # name of a definition: its rule
         self._any: str | None = None
 
@@ -187,7 +193,10 @@ class _Lowering:
         if high is not None and low > high:
             raise UnsatisfiableError(f"{low} items do not fit", kind=KIND, pointer="")
         more = "" if rest is False else self.value(rest)
-        return f"({literal('[')} {self._elements(items, more, low, high)} {literal(']')})"
+        return self._bracketed(self._elements(items, more, low, high))
+
+    def _bracketed(self, elements: str) -> str:
+        return f"({literal('[')} {elements} {self._marks.blank}{literal(']')})"
 
     def _elements(self, items: Sequence[str], more: str, low: int, high: int | None) -> str:
         """Return `low` to `high` elements, first `items` and then `more`, built from the end."""
@@ -195,14 +204,14 @@ class _Lowering:
         left = None if high is None else high - count
         tail = EMPTY
         if left != 0:
-            comma = f"({COMMA} {more})"
+            comma = f"({self._marks.comma} {more})"
             if not items:
                 others = repeated(comma, max(low - 1, 0), None if left is None else left - 1)
-                some = f"({more} {others})"
+                some = f"({self._marks.blank}{more} {others})"
                 return some if low else alternation([EMPTY, some])
             tail = repeated(comma, max(low - count, 0), left)
         for index in range(count - 1, -1, -1):
-            comma = COMMA + " " if index else ""
+            comma = self._marks.comma + " " if index else self._marks.blank
             tail = self._rules.add(f"({comma}{items[index]} {tail})")
             if index >= low:
                 tail = alternation([EMPTY, tail])
@@ -227,7 +236,8 @@ class _Lowering:
         other = self._other(core, [*(member.key for member in members), *forbidden])
         if len(members) * min(len(members), max(low, high or 0)) > MAX_OBJECT_STATES:
             raise _limited(f"counting {len(members)} properties takes too many states")
-        expression = object_of(Members(members, other, low, high), self._rules)
+        described = Members(members, other, low, high)
+        expression = object_of(described, self._rules, self._marks, self._layout)
         if expression is None:
             raise UnsatisfiableError("the bounds leave no object", kind=KIND, pointer="")
         return expression
@@ -241,20 +251,20 @@ class _Lowering:
             ((pattern, inner),) = patterns.items()
             if inner is False:
                 return None
-            return f"({self._string({'pattern': pattern})} {COLON} {self.value(inner)})"
+            return f"({self._string({'pattern': pattern})} {self._marks.colon} {self.value(inner)})"
         if extra is False:
             return None
         key = self._strings.all_but(taken) if taken else self._strings.of_length(0, None)
-        return f"({key} {COLON} {self.value(extra)})"
+        return f"({key} {self._marks.colon} {self.value(extra)})"
 
     def _anything(self) -> str:
         """Return the rule for any JSON value."""
         if self._any is None:
             self._any = self._rules.reserve()
             string = self._rules.add(self._strings.of_length(0, None))
-            member = f"({string} {COLON} {self._any})"
-            object_ = object_of(Members((), member), self._rules)
-            array = f"({literal('[')} {self._elements((), self._any, 0, None)} {literal(']')})"
+            member = f"({string} {self._marks.colon} {self._any})"
+            object_ = object_of(Members((), member), self._rules, self._marks, self._layout)
+            array = self._bracketed(self._elements((), self._any, 0, None))
             words = [literal(word) for word in ("null", "true", "false")]
             options = [*words, self._rules.add(self._numbers.number), string, array, str(object_)]
             self._rules.define(self._any, alternation(options))

@@ -14,6 +14,7 @@ from typing import Any, Literal, NoReturn, Self
 import msgspec
 
 from .errors import GrammarError, LimitError, MalformedError
+from .layout import Layout, PropertyOrder, Whitespace
 
 __all__ = [
     "ANY_JSON",
@@ -23,7 +24,6 @@ __all__ = [
     "GrammarSpec",
     "Kind",
     "Mode",
-    "PropertyOrder",
     "Reasoning",
     "parse_json",
     "schema_text",
@@ -34,7 +34,6 @@ Kind = Literal[
     "regex", "ebnf", "gbnf", "lark", "json_schema", "json_object", "choices", "structural_tag"
 ]
 Mode = Literal["strict", "best_effort"]
-PropertyOrder = Literal["declared", "any"]
 
 QUICK_CHARS = 4 * 1024  # of a source that is read in about a millisecond
 MAX_SOURCE_BYTES = 256 * 1024  # UTF-8; xgrammar takes 3 s for a literal of this size
@@ -92,6 +91,12 @@ class GrammarSpec(msgspec.Struct, frozen=True):
     reasoning: Reasoning | None = None  # what may be said before
     property_order: PropertyOrder = "declared"  # of a schema's objects
     only_named: bool = False  # of a schema: see `json_schema`; what is checked is rewritten so
+    whitespace: Whitespace = "compact"  # of JSON; `Layout` says what they mean
+
+    @property
+    def layout(self) -> Layout:
+        """How a JSON text is laid out."""
+        return Layout(self.whitespace, self.property_order)
 
     @classmethod
     def regex(cls, pattern: str) -> Self:
@@ -121,8 +126,9 @@ class GrammarSpec(msgspec.Struct, frozen=True):
         mode: Mode = "strict",
         only_named: bool = False,
         property_order: PropertyOrder = "declared",
+        whitespace: Whitespace = "compact",
     ) -> Self:
-        """A JSON document valid under `schema`, without white space; docs/structured-output.md.
+        """A JSON document valid under `schema`; docs/structured-output.md.
 
         Args:
             schema: a dict, JSON text, a pydantic model, or any type that pydantic can describe (a
@@ -134,19 +140,19 @@ class GrammarSpec(msgspec.Struct, frozen=True):
             only_named: an object that names its properties, and says nothing of others, has no
                 others: models write better records for it, and every one is valid. Schemas that
                 combine others (`allOf`, `oneOf`, `not`, `if` ...) are left as they are.
-            property_order: "any": the properties that an object names come in any order; an object
-                may then name few, see `order.py`.
+            property_order: "any": the properties that an object names come in any order.
+            whitespace: "flexible": line breaks and indentation may stand around every mark.
         """
         if schema == ANY_JSON:
-            return cls.json_object()
+            return cls.json_object(whitespace=whitespace)
         text = schema if isinstance(schema, str) else schema_text(schema)
-        spec = cls("json_schema", text, mode, None, property_order, only_named)
+        spec = cls("json_schema", text, mode, None, property_order, only_named, whitespace)
         return spec.checked()
 
     @classmethod
-    def json_object(cls) -> Self:
-        """Any JSON object, without white space."""
-        return cls("json_object", "")
+    def json_object(cls, *, whitespace: Whitespace = "compact") -> Self:
+        """Any JSON object."""
+        return cls("json_object", "", whitespace=whitespace)
 
     @classmethod
     def choices(cls, options: Sequence[str]) -> Self:

@@ -80,8 +80,15 @@ def string_like(pattern: str, *, search: bool, low: int = 0, high: int | None = 
 class Strings:
     """The strings of one grammar, which share rules."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, following: str) -> None:
+        """Begin.
+
+        Args:
+            rules: of the grammar.
+            following: what may follow a string in it, as the inside of a class of characters.
+        """
         self._rules = rules
+        self._following = following
         self._endings: dict[tuple[int, int | None], str] = {}
         self._escape = ""
 
@@ -124,8 +131,8 @@ class Strings:
             if not self._escape:
                 self._escape = self._rules.add(alternation(_parts(ESCAPED)[1]))
             options += [f"({one_of(PLAIN)} {after})", f"({self._escape} {after})"]
-        # What follows a string in JSON: known, it halves the time of a mask.
-        return f"({alternation(options)}) (=[,}}\\]:])"
+        # Known, what follows a string halves the time of a mask.
+        return f"({alternation(options)}) (=[{self._following}])"
 
 
 @lru_cache(maxsize=1024)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import assert_never
 
 from .errors import GrammarError, UnsupportedError
+from .lark import LarkRules, literal
 from .plan import Plan
 from .regexes import rust_syntax
 from .tags import (
@@ -40,27 +40,26 @@ def lark_of(part: Part, write_json: Callable[[Plan], str]) -> str:
     Raises:
         GrammarError: Lark does not hold it; with a JSON pointer into the tag.
     """
-    writer = _Writer(write_json)
-    start = writer.expression(part)
-    return "\n".join([f"start: {start}", *writer.rules])
+    rules = LarkRules()
+    return rules.grammar(_Writer(write_json, rules).expression(part))
 
 
 class _Writer:
     """One walk over the parts. Expressions are Lark's."""
 
-    def __init__(self, write_json: Callable[[Plan], str]) -> None:
+    def __init__(self, write_json: Callable[[Plan], str], rules: LarkRules) -> None:
         self._write_json = write_json
-        self.rules: list[str] = []
+        self._rules = rules
 
     def expression(self, part: Part) -> str:
         match part:
             case Constant(text):
-                return _literal(text)
+                return literal(text)
             case Matching(ebnf):
                 return f"/{rust_syntax(ebnf)}/"
             case Valid(plan, at):
                 try:
-                    return self._rule(f"%json {self._write_json(plan)}")
+                    return self._rules.add(f"%json {self._write_json(plan)}")
                 except GrammarError as error:
                     raise placed(error, at) from error
             case Derived(_, at):
@@ -77,8 +76,8 @@ class _Writer:
             case Free(max_chars):
                 return _any_text(max_chars)
             case Until(marks, max_chars):
-                ends = " | ".join(map(_literal, marks))
-                return self._rule(f"{_any_text(max_chars)} ({ends})", is_lazy=True)
+                ends = " | ".join(map(literal, marks))
+                return self._rules.add(f"{_any_text(max_chars)} ({ends})", is_lazy=True)
             case Islands():
                 return self._islands(part)
             case Listed():
@@ -87,29 +86,20 @@ class _Writer:
                 assert_never(part)
 
     def _islands(self, part: Islands) -> str:
-        options = [
-            f"{self._rule(f'{ANY_TEXT} {_literal(trigger)}', is_lazy=True)} {self.expression(rest)}"
-            for trigger, rest in part.after.items()
-        ]
-        island = self._rule(" | ".join(options))
+        add, options = self._rules.add, list[str]()
+        for trigger, rest in part.after.items():
+            front = add(f"{ANY_TEXT} {literal(trigger)}", is_lazy=True)
+            options.append(f"{front} {self.expression(rest)}")
+        island = add(" | ".join(options))
         if part.stop_after_first:
             return island if part.at_least_one else f"({island} | {ANY_TEXT})"
         return f"{island}{'+' if part.at_least_one else '*'} {ANY_TEXT}"
 
     def _listed(self, part: Listed) -> str:
-        tag = self._rule(self.expression(part.part))
-        some = tag if part.stop_after_first else f"{tag} ({_literal(part.separator)} {tag})*"
+        tag = self._rules.add(self.expression(part.part))
+        some = tag if part.stop_after_first else f"{tag} ({literal(part.separator)} {tag})*"
         return f"({some})" if part.at_least_one else f"({some})?"
-
-    def _rule(self, body: str, *, is_lazy: bool = False) -> str:
-        name = f"part_{len(self.rules)}"
-        self.rules.append(f"{name}{'[lazy]' if is_lazy else ''}: {body}")
-        return name
 
 
 def _any_text(max_chars: int | None) -> str:
     return ANY_TEXT if max_chars is None else f"/(?s:.{{0,{max_chars}}})/"
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

@@ -76,7 +76,7 @@ class Compiler:
                     spec,
                     lambda plan: self._grammar(
                         spec,
-                        self._compiled(spec, lower_schema(plan.core)),
+                        self._compiled(spec, lower_schema(plan.core, layout=plan.layout)),
                         plan.contract,
                         plan.core,
                     ),

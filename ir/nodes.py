@@ -111,7 +111,8 @@ CONSTRAINTS: tuple[
     Literal["regex", "ebnf", "gbnf", "lark", "structural_tag", "json_schema"], ...
 ] = ("regex", "ebnf", "gbnf", "lark", "structural_tag", "json_schema")
 
-SCHEMA_OPTIONS = ("schema_mode", "property_order")  # fields of `Gen` that say more of `json_schema`
+# Fields of `Gen` that say more of `json_schema`.
+SCHEMA_OPTIONS = ("schema_mode", "property_order", "whitespace")
 
 
 class Gen(Statement, frozen=True, kw_only=True):
@@ -135,6 +136,7 @@ class Gen(Statement, frozen=True, kw_only=True):
     schema_mode: str | None = None  # of `json_schema`: "best_effort" also takes what is checked
     property_order: str | None = None  # of `json_schema`: "any" leaves it to the model
     reasoning_tokens: int | None = None  # after so many the thinking is closed
+    whitespace: str | None = None  # of `json_schema`: "flexible" lets the model indent
 
     def constraint(self) -> dict[str, str]:
         """What constrains the text, by the names of the fields; empty for nothing."""

@@ -57,6 +57,7 @@ def gen(
     structural_tag: Any = None,
     schema_mode: str | None = None,
     property_order: str | None = None,
+    whitespace: str | None = None,
     repetition_penalty: float | None = None,
     sampling_seed: int | None = None,
 ) -> Expr:
@@ -98,8 +99,9 @@ def gen(
         structural_tag: free text with constrained islands, as dict or JSON text.
         schema_mode: "best_effort" also takes keywords of `json_schema` that no mask enforces; the
             text is checked for them, and `finish_reason` is "invalid" where it fails.
-        property_order: "any": what objects of `json_schema` name may come in any order; up to 5
-            properties an object.
+        property_order: "any": what objects of `json_schema` name may come in any order.
+        whitespace: "flexible": line breaks and indentation may stand in the text of `json_schema`;
+            bounded, and compact by default.
         repetition_penalty: for tokens of prompt and output, in (0, 2].
         sampling_seed: makes sampling repeatable.
 
@@ -123,6 +125,8 @@ def gen(
         raise ValueError(f"schema_mode is {schema_mode!r}; it must be strict or best_effort")
     if property_order not in (None, "declared", "any"):
         raise ValueError(f"property_order is {property_order!r}; it must be declared or any")
+    if whitespace not in (None, "compact", "flexible"):
+        raise ValueError(f"whitespace is {whitespace!r}; it must be compact or flexible")
     reported = (return_logprob, logprob_start_len, top_logprobs_num, return_text_in_logprobs)
     return Expr(
         Gen(
@@ -152,6 +156,7 @@ def gen(
             structural_tag=None if structural_tag is None else as_schema(structural_tag),
             schema_mode=schema_mode,
             property_order=property_order,
+            whitespace=whitespace,
             logprobs=logprobs_of(*reported),
         )
     )

@@ -10,11 +10,11 @@ from typing import Any, Literal, NewType
 
 import msgspec
 
+from ..constrained.layout import PropertyOrder, Whitespace
 from ..constrained.spec import (
     ANY_JSON,
     GrammarSpec,
     Mode,
-    PropertyOrder,
     Reasoning,
     schema_text,
     tag_text,
@@ -72,6 +72,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     choices: tuple[str, ...] | None = None
     schema_mode: Mode = "strict"  # of `json_schema`; best_effort: what no mask enforces is checked
     property_order: PropertyOrder = "declared"  # of `json_schema`'s objects
+    whitespace: Whitespace = "compact"  # of `json_schema`'s text
     reasoning: Reasoning | None = None  # free text before what is constrained
     logit_bias: dict[int, float] = {}
     sampling_seed: int | None = None  # None: drawn from the engine's own seed
@@ -96,10 +97,16 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     def _answer(self) -> GrammarSpec | None:
         """What the output must match, behind any reasoning; unchecked."""
         if self.json_schema == ANY_JSON:
-            return GrammarSpec.json_object()
+            return GrammarSpec.json_object(whitespace=self.whitespace)
         if self.json_schema is not None:
-            order = self.property_order
-            return GrammarSpec("json_schema", self.json_schema, self.schema_mode, None, order, True)
+            return GrammarSpec(
+                "json_schema",
+                self.json_schema,
+                self.schema_mode,
+                property_order=self.property_order,
+                only_named=True,
+                whitespace=self.whitespace,
+            )
         if self.choices is not None:
             return GrammarSpec("choices", json.dumps(self.choices, ensure_ascii=False))
         for kind in SOURCES:

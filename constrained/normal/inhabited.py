@@ -8,7 +8,7 @@ from typing import Any
 from .disjoint import types_of
 from .form import Core, all_of, any_of
 
-__all__ = ["without_empty"]
+__all__ = ["references_of", "without_empty"]
 
 Definitions = Mapping[str, Core]
 
@@ -37,7 +37,7 @@ def without_empty(core: Core, definitions: Definitions) -> tuple[Core, dict[str,
     kept: dict[str, Core] = {}
     queue = [core]
     while queue:
-        for name in _references(queue.pop()):
+        for name in references_of(queue.pop()):
             if name not in kept:
                 kept[name] = pruned[name]
                 queue.append(pruned[name])
@@ -93,16 +93,17 @@ def _pruned(core: Core, alive: set[str], definitions: Definitions) -> Core:
     return all_of([result, *rest])
 
 
-def _references(core: Any) -> list[str]:
+def references_of(core: Any) -> list[str]:
+    """Return the names of the definitions that a core schema refers to."""
     found: list[str] = []
     if isinstance(core, dict):
         for keyword, inner in core.items():
             if keyword == "$ref" and isinstance(inner, str):
                 found.append(inner.rpartition("/")[2])
             elif keyword in ("properties", "patternProperties"):
-                found += [name for part in inner.values() for name in _references(part)]
+                found += [name for part in inner.values() for name in references_of(part)]
             elif keyword not in ("enum", "const"):
-                found += _references(inner)
+                found += references_of(inner)
     elif isinstance(core, list):
-        found += [name for part in core for name in _references(part)]
+        found += [name for part in core for name in references_of(part)]
     return found

@@ -60,6 +60,7 @@ EXTENSIONS = {
     "structural_tag": "structural_tag",
     "schema_mode": "schema_mode",
     "property_order": "property_order",
+    "whitespace": "whitespace",
 }
 
 
@@ -75,8 +76,8 @@ class OpenAI(TextBackend):
         base_url: of a service that is not OpenAI's own ("http://host:port/v1").
         api_key: else the environment's `OPENAI_API_KEY`; a server without keys takes any text.
         extensions: the service takes what RadixLM and SGLang add: `regex`, `ebnf`, `gbnf`, `lark`,
-            `structural_tag`, `schema_mode`, `top_k`,
-            `min_p`, `min_tokens`, `repetition_penalty`, `stop_token_ids`, `stop_regex`,
+            `structural_tag`, `schema_mode`, `property_order`, `whitespace`, `top_k`, `min_p`,
+            `min_tokens`, `repetition_penalty`, `stop_token_ids`, `stop_regex`,
             `ignore_eos`, and assistant turns that go on from a beginning.
         timeout_s: of one call; of the wait for each piece when streaming.
         retry: how calls that fail for now are repeated.

@@ -325,6 +325,7 @@ REMEDIES = {
     ),
     "schema_mode": "Leave it out: how far a schema is kept is the service's own affair.",
     "property_order": "Leave it out: a service orders properties as it will.",
+    "whitespace": "Leave it out: a service lays JSON out as it will.",
     "reasoning_tokens": "Leave out max_tokens of separate_reasoning: a service bounds it or not.",
     "stop_token_ids": "A service's tokens are its own: use stop.",
     "stop_regex": "Use stop, or cut the text in Python.",

@@ -14,6 +14,7 @@ from ...constrained.expressions import (
     read_grammar,
 )
 from ...constrained.gbnf import one_line_rules
+from ...constrained.layout import PropertyOrder, Whitespace
 from ...constrained.pattern import lower_pattern
 from ...constrained.plan import compile_json
 from ...constrained.schema import lower_schema
@@ -87,29 +88,33 @@ class Languages:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._known: dict[tuple[Kind, str, Mode], Language] = {}
+        self._known: dict[GrammarSpec, Language] = {}  # by specs that are not checked
 
     def of_gen(self, gen: Gen, unknown: frozenset[str]) -> Language | None:
         """The language of a gen; None if nothing, or only a run, constrains it."""
         kinds: tuple[Kind, ...] = CONSTRAINTS
         mode: Mode = "best_effort" if gen.schema_mode == "best_effort" else "strict"
+        order: PropertyOrder = "any" if gen.property_order == "any" else "declared"
+        whitespace: Whitespace = "flexible" if gen.whitespace == "flexible" else "compact"
         for kind in kinds:
             source: str | None = getattr(gen, kind)
             if source is not None and kind not in unknown:
-                return self.of(kind, source, mode)
+                spec = GrammarSpec(kind, source, mode, property_order=order, whitespace=whitespace)
+                if spec not in self._known:
+                    self._known[spec] = self._read(spec)
+                return self._known[spec]
         return None
 
-    def of(self, kind: Kind, source: str, mode: Mode = "strict") -> Language:
-        """The language of a constraint; `kind` is a field of `Gen`."""
-        if (kind, source, mode) not in self._known:
-            self._known[kind, source, mode] = self._read(kind, source, mode)
-        return self._known[kind, source, mode]
-
-    def _read(self, kind: Kind, source: str, mode: Mode) -> Language:
-        spec = GrammarSpec(kind, source)
+    def _read(self, spec: GrammarSpec) -> Language:
+        kind = spec.kind
         try:
             if kind == "json_schema":
-                spec = GrammarSpec.json_schema(source, mode=mode)
+                spec = GrammarSpec.json_schema(
+                    spec.source,
+                    mode=spec.mode,
+                    property_order=spec.property_order,
+                    whitespace=spec.whitespace,
+                )
             spec = spec.checked()
             if kind in ("lark", "structural_tag"):  # not of the form that is read here
                 return Language(spec, _refusal(spec), {}, self._counter)
@@ -138,7 +143,7 @@ def _ebnf(spec: GrammarSpec) -> str:
         case "regex":
             return f"root ::= {lower_pattern(spec.source)}"
         case "json_schema" | "json_object":
-            return compile_json(spec, lambda plan: lower_schema(plan.core))
+            return compile_json(spec, lambda plan: lower_schema(plan.core, layout=plan.layout))
         case "gbnf":
             return one_line_rules(spec.source)
         case _:

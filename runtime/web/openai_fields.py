@@ -37,6 +37,7 @@ SAMPLING = {
     "json_schema": "json_schema",
     "schema_mode": "schema_mode",
     "property_order": "property_order",
+    "whitespace": "whitespace",
     "reasoning": "reasoning",
 }
 # Sampling parameters that say what a text may be.

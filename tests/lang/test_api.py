@@ -212,6 +212,11 @@ def test_grammars_of_other_kinds_and_the_schemas_mode_are_kept() -> None:
     assert loose.constraint() == {"json_schema": "true", "schema_mode": "best_effort"}
     with pytest.raises(ValueError, match="it must be strict or best_effort"):
         rl.gen("x", json_schema=True, schema_mode="loose")
+    laid = gen_of(rl.gen("x", json_schema=True, property_order="any", whitespace="flexible"))
+    assert laid.constraint().items() >= {"property_order": "any", "whitespace": "flexible"}.items()
+    for wrong in ({"property_order": "none"}, {"whitespace": "any"}):
+        with pytest.raises(ValueError, match="it must be"):
+            rl.gen("x", json_schema=True, **wrong)  # type: ignore[arg-type]
 
 
 def test_another_thing_as_a_schema_is_a_type_error() -> None:

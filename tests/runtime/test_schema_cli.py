@@ -55,6 +55,13 @@ def test_best_effort_takes_what_is_checked(
     assert found["error"] is None
 
 
+def test_a_layout_can_be_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wide = {"properties": {f"p{index}": {} for index in range(65)}}
+    assert main(["schema", write(tmp_path, wide), "--whitespace", "flexible"]) == 0
+    assert main(["schema", write(tmp_path, wide), "--property-order", "any"]) == 1
+    assert "names 65 properties" in capsys.readouterr().out
+
+
 def test_the_shipped_tokenizer_can_be_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,21 @@ def test_a_text_keeps_to_its_grammar_on_every_route(
         assert re.fullmatch("a[0-9]{2}b", text or "")
 
 
+def test_a_layout_is_asked_for_on_every_route(server: Server, client: openai.OpenAI) -> None:
+    schema = {"properties": {"a": {"const": 1}, "b": {"const": []}}, "required": ["a", "b"]}
+    layout: Any = {"property_order": "any", "whitespace": "flexible"}
+    params = {"json_schema": json.dumps({**schema, "type": "object"}), **layout}
+    native = server.generate("x", {**params, "temperature": 1})["text"]
+    talk: Any = [{"role": "user", "content": "x"}]
+    chat = client.chat.completions.create(model="tiny", messages=talk, extra_body=params)
+    for text in (native, chat.choices[0].message.content):
+        assert json.loads(text or "") == {"a": 1, "b": []}
+    wrong = {"text": "x", "sampling_params": {**params, "whitespace": "loose"}}
+    answer = server.post("/generate", wrong)
+    assert answer.status_code == 400
+    assert "whitespace" in answer.text
+
+
 def test_a_document_that_fails_the_check_is_never_passed_as_valid(server: Server) -> None:
     params = {"json_schema": json.dumps(SAME), "schema_mode": "best_effort"}
     meta = server.generate("x", params)["meta_info"]
