@@ -9,13 +9,13 @@ TEXTS_PER_VALUE = 4  # a state may grow to a few times the largest value
 
 
 class Budget(Fuel):
-    """Fuel that also counts tokens, branches, nesting and appended text."""
+    """Fuel that also counts tokens, branches, nesting, images and appended text."""
 
-    __slots__ = ("appended", "branches", "tokens")
+    __slots__ = ("appended", "branches", "images", "tokens")
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits)
-        self.tokens = self.branches = self.appended = 0
+        self.tokens = self.branches = self.appended = self.images = 0
 
     def generated(self, tokens: int) -> None:
         """Count generated tokens."""
@@ -35,6 +35,15 @@ class Budget(Fuel):
         """Check how deep invoked programs stand inside each other."""
         if depth > self.limits.nesting:
             raise FuelError(f"programs invoke each other more than {self.limits.nesting} deep")
+
+    def show(self) -> None:
+        """Count an image that is shown."""
+        self.images += 1
+        if self.images > self.limits.images:
+            raise FuelError(
+                f"the program has shown {self.images} images; at most {self.limits.images} are "
+                "allowed (limit 'images')"
+            )
 
     def append(self, length: int) -> None:
         """Count the characters of a literal."""

@@ -37,6 +37,7 @@ class Limits:
         tokens: generated tokens.
         forks: states alive at once, and at most so many in a fork.
         nesting: calls of programs inside each other.
+        images: images shown, each as often as it is.
         seconds: wall-clock time.
     """
 
@@ -45,6 +46,7 @@ class Limits:
     tokens: int = 1_000_000
     forks: int = 1_024
     nesting: int = 64
+    images: int = 1_024
     seconds: float = 600.0
 
 

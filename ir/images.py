@@ -1,8 +1,13 @@
-"""Images as URLs, from whatever users have: a path, bytes, a PIL image, an address."""
+"""Images as URLs, from whatever users have: a path, bytes, a PIL image, an address.
+
+A program that is sent somewhere holds no images. In it one is named by a reference, a hash of its
+data URL, and the data URL travels once beside the program, however often the image is shown.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,20 @@ SIGNATURES = {
     b"\xff\xd8\xff": "image/jpeg",
     b"GIF8": "image/gif",
 }
+
+REFERENCE = "sha256:"
+IMAGE_CALL = "$image"  # how a program asks its client for what is not beside it; no one's function
+MAX_URL_CHARACTERS = 4_096  # of an image in the program itself: an address, or a very small file
+
+
+def is_url(source: object) -> bool:
+    """Whether this is an image's address or a data URL already."""
+    return isinstance(source, str) and source.startswith(("http://", "https://", "data:image/"))
+
+
+def reference(url: str) -> str:
+    """The name of an image beside a program: the same for the same data URL, and for no other."""
+    return REFERENCE + hashlib.sha256(url.encode()).hexdigest()
 
 
 def image_url(source: Any) -> str:
@@ -25,7 +44,7 @@ def image_url(source: Any) -> str:
         ValueError: the bytes are no image of these kinds.
         TypeError: something else.
     """
-    if isinstance(source, str) and source.startswith(("http://", "https://", "data:image/")):
+    if isinstance(source, str) and is_url(source):
         return source
     if isinstance(source, str | Path):
         return _data_url(Path(source).read_bytes(), repr(str(source)))

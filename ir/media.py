@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Content = str | list[dict[str, Any]]
@@ -31,3 +31,19 @@ def content_of(text: str, images: Sequence[tuple[int, str]]) -> Content:
             parts.append({"type": "image_url", "image_url": {"url": url}})
         at = place
     return parts
+
+
+def with_urls(messages: Sequence[dict[str, Any]], urls: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Messages whose images have other URLs: those of a table; what is not in it stays."""
+
+    def part(each: dict[str, Any]) -> dict[str, Any]:
+        if each["type"] != "image_url":
+            return each
+        url = each["image_url"]["url"]
+        return {**each, "image_url": {"url": urls.get(url, url)}}
+
+    def message(each: dict[str, Any]) -> dict[str, Any]:
+        content: Content = each["content"]
+        return each if isinstance(content, str) else {**each, "content": list(map(part, content))}
+
+    return list(map(message, messages))

@@ -89,7 +89,11 @@ class Text(Statement, frozen=True, kw_only=True):
 
 
 class Image(Statement, frozen=True, kw_only=True):
-    """Show the model an image here: a data URL, or an address that its service fetches."""
+    """Show the model an image here.
+
+    `url` is a data URL, an address that the model's service fetches, or the reference of an image
+    that travels beside the program (`images.reference`).
+    """
 
     url: str
 

@@ -1,8 +1,8 @@
 """The constant beginning of a program: what it appends whatever its runs are given.
 
 The interpreter runs the program on a recorder in place of a strand, with the arguments that are
-known, up to the first step that only a run can take: a generation, a fork, a value that is read, an
-argument that is not known. Functions of the client are not called.
+known, up to the first step that only a run can take: a generation, a fork, an image, a value that
+is read, an argument that is not known. Functions of the client are not called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .budget import Budget
 from .expressions import Binary, Expression, Format
 from .fuel import Limits
 from .machine import Execution
-from .nodes import Gen, RoleBegin, RoleEnd, Select, Span, Stmt, Text
+from .nodes import Gen, Image, RoleBegin, RoleEnd, Select, Span, Stmt, Text
 from .program import Block, Do, HostCall, Invoke, Program
 from .run import Interpreter, State
 from .strand import Listener, Strand
@@ -76,7 +76,7 @@ class _Beginning(Interpreter):
     async def _step(self, step: Block) -> Any:
         recorder = cast(_Recorder, self.strand)
         try:
-            if isinstance(step, Invoke | HostCall):
+            if isinstance(step, Invoke | HostCall) or _is_image(step):
                 recorder.end()
             return await super()._step(step)
         except BaseException:
@@ -115,6 +115,11 @@ class _Beginning(Interpreter):
             if not is_whole:
                 return found, False
         return found, True
+
+
+def _is_image(step: Block) -> bool:
+    """Whether a step shows an image, which only a run has."""
+    return isinstance(step, Do) and isinstance(step.statement, Image)
 
 
 async def constant_prefix(

@@ -20,7 +20,7 @@ from .evaluate import assign, evaluate, iterate
 from .expressions import Expression, Read
 from .holes import fill
 from .machine import Execution
-from .nodes import Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Span, Stmt, Text
+from .nodes import Image, Let, RoleBegin, RoleEnd, ScopeBegin, ScopeEnd, Span, Stmt, Text
 from .program import (
     Assign,
     Block,
@@ -45,6 +45,9 @@ from .strand import Listener, Strand
 
 Host = Callable[[str, list[Any], dict[str, Any]], Awaitable[Any]]
 """Calls one of the client's functions: its name, arguments and keywords."""
+
+Show = Callable[[Any], Awaitable[str]]
+"""Returns the URL of what a program shows as an image: a source of the client's, or a reference."""
 
 HOLD_AFTER_S = 0.02  # a host call that is answered sooner is not worth a message
 TURNS_A_YIELD = 128  # steps between two turns of the event loop: a busy program delays no other
@@ -86,6 +89,7 @@ class Interpreter:
         fuel: shared by a run and everything that it invokes.
         host: calls the client's functions; None where there is no client to call.
         watch: told of each variable that a statement will bind, and on which strand.
+        show: finds images; None where there are none to be had.
     """
 
     program: Program
@@ -94,6 +98,7 @@ class Interpreter:
     fuel: Budget
     host: Host | None = None
     watch: Callable[[Strand, str], None] | None = None
+    show: Show | None = None
     functions: Mapping[str, Program] = field(default_factory=dict[str, Program])
     depth: int = 0
     _names: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -199,11 +204,21 @@ class Interpreter:
     async def _do(self, step: Do) -> None:
         state = await self._value(step.state)
         values = {path: await self._value(hole) for path, hole in step.holes.items()}
-        statement = fill(step.statement, values)
+        if isinstance(step.statement, Image):
+            statement: Stmt = await self._image(values.get("url", step.statement.url))
+        else:
+            statement = fill(step.statement, values)
         for strand in self._strands(state):
             self._execute(strand, statement, step.line)
 
+    async def _image(self, source: Any) -> Image:
+        if self.show is None:
+            raise RuntimeError("the program shows an image, and nobody can say where it is")
+        return Image(url=await self.show(source))
+
     def _execute(self, strand: Strand, statement: Stmt, line: int) -> None:
+        if isinstance(statement, Image):
+            self.fuel.show()
         strand.execute(statement, Span(self.program.file, line))
         if isinstance(statement, Text):
             self.fuel.append(len(statement.text))
@@ -285,6 +300,7 @@ class Interpreter:
             self.start,
             self.fuel,
             self.host,
+            show=self.show,
             functions=self.functions,
             depth=self.depth + 1,
         )
@@ -369,6 +385,7 @@ async def run_program(
     fuel: Budget,
     host: Host | None = None,
     watch: Callable[[Strand, str], None] | None = None,
+    show: Show | None = None,
 ) -> Any:
     """Run a program on a strand, end the strand, and return what the program returns.
 
@@ -380,12 +397,13 @@ async def run_program(
         fuel: bounds of the whole run, invoked programs included.
         host: calls the client's functions.
         watch: see `Interpreter`.
+        show: finds images.
 
     Raises:
         Exception: what the program raises, or what it meets when it reads; the strand is cancelled.
         FuelError: a bound is used up.
     """
-    interpreter = Interpreter(program, strand, start, fuel, host, watch, program.functions)
+    interpreter = Interpreter(program, strand, start, fuel, host, watch, show, program.functions)
     seconds = fuel.limits.seconds
     clock = asyncio.timeout(seconds)
     try:

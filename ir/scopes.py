@@ -25,8 +25,9 @@ from .expressions import (
     Read,
     Target,
 )
+from .images import MAX_URL_CHARACTERS
 from .lowering import FUNCTION_NAMES, METHOD_NAMES, TAKES_KEY
-from .nodes import Gen, Logprobs, Sampling, Span, Stmt
+from .nodes import Gen, Image, Logprobs, Sampling, Span, Stmt
 from .program import (
     Assign,
     Block,
@@ -122,6 +123,13 @@ class Scope:
                     kind = type(statement).__name__.lower()
                     allowed = ", ".join(sorted(fields))
                     self._refuse(path, f"{kind} has no field {name!r}", f"Use one of: {allowed}.")
+                if isinstance(statement, Image) and len(statement.url) > MAX_URL_CHARACTERS:
+                    self._refuse(
+                        path,
+                        f"an image of {len(statement.url)} characters in the program itself",
+                        f"At most {MAX_URL_CHARACTERS} may stand there; send the image beside the "
+                        "program, and its reference in it.",
+                    )
             case Join(group=group):
                 if not self._has_forked or (
                     isinstance(group, Name) and group.name not in self._groups

@@ -42,8 +42,7 @@ def compiled_body(
     """The state and the body of a compiled program: a task on the private loop, no thread."""
     from .backends.programs import begin
 
-    assert compiled.program is not None
-    strand, go = begin(compiled.program, compiled.hosts, arguments, backend, defaults, streams)
+    strand, go = begin(compiled, arguments, backend, defaults, streams)
     state = ProgramState(strand)
 
     async def body() -> None:

@@ -462,7 +462,7 @@ class Function:
             from ..ir.wire import pack
 
             try:
-                pack(arguments)
+                pack({k: v for k, v in arguments.items() if k not in compiled.shown.parameters})
             except TypeError as error:
                 if wanted:
                     raise TypeError(f"an argument of {self.func.__name__}(): {error}") from None

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,9 +15,11 @@ from ...ir import errors
 from ...ir.budget import Budget
 from ...ir.errors import EXCEPTIONS, BackendError, ProgramError, message_of
 from ...ir.fuel import Limits
+from ...ir.images import IMAGE_CALL, image_url, reference
 from ...ir.machine import Execution, SequenceId
+from ...ir.media import with_urls
 from ...ir.nodes import NOWHERE, Sampling
-from ...ir.program import Program, to_json
+from ...ir.program import to_json
 from ...ir.roles import PLAIN
 from ...ir.run import run_program
 from ...ir.strand import Listener, Strand
@@ -25,15 +27,21 @@ from ...ir.wire import pack, unpack
 from .default import ProgramBackend, using
 from .endpoint import RuntimeEndpoint, events_of
 
-Hosts = Mapping[str, Callable[..., Any]]
+if TYPE_CHECKING:
+    from ..compiler import Compiled
 
-LIMITS = Limits(steps=100_000_000, tokens=1_000_000_000, forks=100_000, seconds=7 * 86_400.0)
+LIMITS = Limits(
+    steps=100_000_000,
+    tokens=1_000_000_000,
+    forks=100_000,
+    images=1_000_000,
+    seconds=7 * 86_400.0,
+)
 """Of programs in this process: they are the user's own."""
 
 
 def begin(
-    program: Program,
-    hosts: Hosts,
+    compiled: Compiled,
     arguments: Mapping[str, Any],
     backend: ProgramBackend,
     defaults: Sampling,
@@ -42,18 +50,17 @@ def begin(
     """Return a strand for a program and what runs it there: on a server whole, else here."""
     if isinstance(backend, RuntimeEndpoint) and backend.runs_programs:
         strand = Strand(received, streams=streams)
-        return strand, partial(run_there, backend, program, hosts, arguments, strand, defaults)
+        return strand, partial(run_there, backend, compiled, arguments, strand, defaults)
 
     async def start(listener: Listener | None) -> Execution:
         return await Execution.start(await backend.ready(), defaults=defaults, listener=listener)
 
     strand = Strand(start, streams=streams)
-    return strand, partial(run_here, program, hosts, arguments, strand, backend, defaults)
+    return strand, partial(run_here, compiled, arguments, strand, backend, defaults)
 
 
 async def run_here(
-    program: Program,
-    hosts: Hosts,
+    compiled: Compiled,
     arguments: Mapping[str, Any],
     strand: Strand,
     backend: ProgramBackend,
@@ -70,10 +77,18 @@ async def run_here(
         return await Execution.start(await backend.ready(), defaults=defaults)
 
     async def host(name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return await asyncio.to_thread(hosts[name], *args, **kwargs)
+        return await asyncio.to_thread(compiled.hosts[name], *args, **kwargs)
 
+    async def show(source: Any) -> str:
+        if isinstance(source, str) and source in compiled.images:
+            return compiled.images[source]
+        return await asyncio.to_thread(image_url, source)
+
+    assert compiled.program is not None
     with using(backend):
-        return await run_program(program, arguments, strand, start, fuel=fuel, host=host)
+        return await run_program(
+            compiled.program, arguments, strand, start, fuel=fuel, host=host, show=show
+        )
 
 
 class Received:
@@ -91,29 +106,33 @@ async def received(listener: Listener | None) -> Execution:
 
 async def run_there(
     endpoint: RuntimeEndpoint,
-    program: Program,
-    hosts: Hosts,
+    compiled: Compiled,
     arguments: Mapping[str, Any],
     strand: Strand,
     defaults: Sampling,
 ) -> Any:
     """Run a program on a server in one request, and fill the strand with what comes back.
 
-    The program travels once; from then on its hash does. On the private loop.
+    The program travels once; from then on its hash does. Its images travel beside it, each once.
+    On the private loop.
 
     Raises:
         Exception: what the program raises, or what it meets when it reads.
         BackendError: no answer.
     """
+    program, shown = compiled.program, compiled.shown
+    assert program is not None
     name = program.hash()
-    streams = strand.streams or bool(program.hosts)
+    streams = strand.streams or bool(program.hosts) or shown.has_holes  # so that it can ask
+    client = Client(endpoint, compiled.hosts, dict(compiled.images))
+    given = await asyncio.to_thread(client.beside, arguments, shown.parameters)
     body: dict[str, Any] = {
-        "args": {key: pack(value) for key, value in arguments.items()},
+        "args": given,
+        "images": client.images,
         "exact": True,
         "sampling": msgspec.to_builtins(defaults),
         "stream": streams,
     }
-    client = Client(endpoint, hosts)
     known = name in endpoint.programs
     body |= {"hash": name} if known else {"program": json.loads(to_json(program))}
     try:
@@ -125,18 +144,19 @@ async def run_there(
             if not known:
                 raise BackendError(f"{endpoint.base_url} runs no programs; use compiled=False")
             endpoint.programs.discard(name)  # the server has forgotten it
-            return await run_there(endpoint, program, hosts, arguments, strand, defaults)
+            return await run_there(endpoint, compiled, arguments, strand, defaults)
         endpoint.programs.add(name)
     except BaseException as error:
         strand.cancel(error)
         raise
     outcome["value"] = unpack(outcome["value"], client.find)
+    outcome["messages"] = with_urls(outcome["messages"], client.images)
     _finish(strand, {**outcome, "variables": unpack(outcome["variables"], client.find)})
     failure = outcome.get("error")
     if failure is None:
         strand.end()
         return outcome["value"]
-    stopped = exception_of(failure)
+    stopped = client.own_error(failure["message"]) or exception_of(failure)
     if failure["raised"]:
         strand.cancel(stopped)
         raise stopped
@@ -151,11 +171,17 @@ async def run_there(
 
 @dataclass(slots=True)
 class Client:
-    """This side of a program that runs on a server: its functions, and objects that stay here."""
+    """This side of a program that runs on a server: its functions, and objects that stay here.
+
+    Attributes:
+        images: data URLs of what travels beside the program, by reference.
+    """
 
     endpoint: RuntimeEndpoint
-    hosts: Hosts
+    hosts: Mapping[str, Callable[..., Any]]
+    images: dict[str, str]
     objects: list[object] = field(default_factory=list[object])
+    raised: Exception | None = None  # what a call met here, which ended the program
 
     def keep(self, value: object) -> int:
         """Keep what can't be sent; the program gets its number, and passes that on."""
@@ -166,6 +192,35 @@ class Client:
         """Return what was kept."""
         return self.objects[number]
 
+    def beside(self, arguments: Mapping[str, Any], shown: frozenset[str]) -> dict[str, Any]:
+        """Return arguments as JSON values, with references for those that are only shown.
+
+        What is no image there, or cannot be read, stays here: the program asks for it when it is
+        shown, and meets the error then.
+        """
+        return {
+            name: pack(self._image(value), self.keep) if name in shown else pack(value)
+            for name, value in arguments.items()
+        }
+
+    def _image(self, value: Any) -> Any:
+        if type(value) in (list, tuple):
+            return type(value)(map(self._image, value))
+        try:
+            url = image_url(value)
+        except (OSError, ValueError, TypeError):
+            return value
+        if not url.startswith("data:"):
+            return url
+        name = reference(url)
+        self.images[name] = url
+        return name
+
+    def own_error(self, message: str) -> Exception | None:
+        """What was raised here, where that is what the server speaks of."""
+        is_same = self.raised is not None and message_of(self.raised) == message
+        return self.raised if is_same else None
+
     async def answer(self, event: dict[str, Any]) -> None:
         """Call the function that the program asks for, and send what comes of it."""
         answer: dict[str, Any]
@@ -173,9 +228,12 @@ class Client:
         kwargs = {name: unpack(value, self.find) for name, value in event["kwargs"].items()}
         try:
             with using(self.endpoint):
-                value = await asyncio.to_thread(self.hosts[event["function"]], *args, **kwargs)
+                name = event["function"]
+                called = image_url if name == IMAGE_CALL else self.hosts[name]
+                value = await asyncio.to_thread(called, *args, **kwargs)
             answer = {"value": pack(value, self.keep), "exact": True}
         except Exception as error:
+            self.raised = error
             answer = {"error": {"kind": _kind(error), "message": message_of(error)}}
         await self.endpoint.request("POST", f"/programs/calls/{event['id']}", answer)
 

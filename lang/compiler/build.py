@@ -6,7 +6,7 @@ import ast
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from ...ir.lowering import Unsupported
 from ...ir.nodes import Span
 from ...ir.program import Parameter, Program
+from ...ir.shown import Shown, find_shown
 from ...ir.verify import verify
 from ..errors import CompileError, ProgramError
 from ..settings import sampling_of
@@ -51,6 +52,8 @@ class Compiled:
         lines: where each line with a statement runs.
         source: the function's source, where there is one.
         world: what was looked up outside the function.
+        images: data URLs of the images that the function names itself, by reference.
+        shown: what it shows besides.
     """
 
     program: Program | None
@@ -59,6 +62,8 @@ class Compiled:
     lines: tuple[Line, ...]
     source: Source | None
     world: World
+    images: Mapping[str, str] = field(default_factory=dict[str, str])
+    shown: Shown = field(default_factory=Shown)
 
     @property
     def reason(self) -> CompileError | None:
@@ -109,7 +114,16 @@ def _finished(session: Session, compilation: _Compilation, program: Program) -> 
     lines = _lines(source, problems, unit.host_lines)
     if problems:
         return Compiled(None, {}, problems, lines, source, session.world)
-    return Compiled(whole, dict(session.hosts), (), lines, source, session.world)
+    return Compiled(
+        program=whole,
+        hosts=dict(session.hosts),
+        reasons=(),
+        lines=lines,
+        source=source,
+        world=session.world,
+        images=dict(session.images),
+        shown=find_shown(whole),
+    )
 
 
 class _Compilation(Statements):

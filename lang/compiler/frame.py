@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from ...ir.images import reference
 from ...ir.lowering import Unsupported
 from ...ir.nodes import Sampling
 from ...ir.program import Assign, Program
@@ -37,6 +38,7 @@ class Session:
         names: the name in the program of each of them, by function and settings.
         hosts: the client's functions by their name in the program.
         host_keys: what tells them apart; the last is the function or its method's plain form.
+        images: data URLs of the images that the functions name themselves, by reference.
     """
 
     world: World = field(default_factory=World)
@@ -44,6 +46,16 @@ class Session:
     names: dict[tuple[int, Sampling], str] = field(default_factory=dict[tuple[int, Sampling], str])
     hosts: dict[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
     host_keys: dict[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
+
+    images: dict[str, str] = field(default_factory=dict[str, str])
+
+    def image(self, url: str) -> str:
+        """Return what names an image in the program: its reference, or its address."""
+        if not url.startswith("data:"):
+            return url
+        name = reference(url)
+        self.images[name] = url
+        return name
 
     def host(self, written: str, key: tuple[Any, ...], function: Callable[..., Any]) -> str:
         """Return the name under which a program calls `function`; the same key, the same name."""

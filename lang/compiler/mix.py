@@ -10,6 +10,7 @@ import ast
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -26,8 +27,9 @@ from ...ir.expressions import (
     Items,
     Name,
 )
+from ...ir.images import is_url
 from ...ir.lowering import Unsupported
-from ...ir.nodes import Gen, RoleBegin, RoleEnd, Select, Stmt, Text
+from ...ir.nodes import Gen, Image, RoleBegin, RoleEnd, Select, Stmt, Text
 from .. import api
 from ..expr import Expr
 from .effects import Effects
@@ -194,10 +196,10 @@ class Mixes(Effects):
         given = self._named_arguments(node, word)
         if id(word) in ROLES or word is api.role:
             return self._turn(node, word, given)
-        if word in (api.image, api.video):
-            raise Unsupported(
-                node, f"{word.__name__}()", "services alone take it, and those run functions as is"
-            )
+        if word is api.video:
+            raise Unsupported(node, "video()", "give frames to image()")
+        if word is api.image:
+            return [self._image(node, given["source"])]
         if word is api.separate_reasoning:
             return self._separated(node, given)
         if id(word) in TYPED:
@@ -250,6 +252,20 @@ class Mixes(Effects):
             *self._pieces(content, chained),
             Emit(RoleEnd(role=role)),
         ]
+
+    def _image(self, node: ast.Call, source: ast.expr | _Known) -> Piece:
+        """An image: by reference where it is known, else a hole."""
+        known = source.value if isinstance(source, _Known) else self.known(source)
+        if known is MISSING and isinstance(source, ast.expr):
+            return Emit(Image(url=""), {"url": self._hole(source)})
+        if not isinstance(known, str | Path | bytes):
+            kind = type(known).__name__
+            raise Unsupported(node, f"an image that may change, a {kind}", "pass it as an argument")
+        if not isinstance(known, bytes) and not is_url(known):
+            self.unit.session.world.note_file(Path(known))
+        [statement] = self._made(node, api.image, {"source": known})
+        assert isinstance(statement, Image)
+        return Emit(Image(url=self.unit.session.image(statement.url)))
 
     def _separated(self, node: ast.Call, given: Mapping[str, Any]) -> list[Piece]:
         """The pieces of an expression whose gens are told to split off their thinking."""

@@ -1,7 +1,8 @@
 """What the names of a function stand for outside it: closure, globals, builtins.
 
 Nothing is executed: attributes are read past properties and `__getattr__`. Whatever is looked up is
-noted, so that a later compilation can tell whether the world has changed.
+noted, so that a later compilation can tell whether the world has changed; so are the files whose
+images go into a program.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path as File
 from types import FunctionType, ModuleType
 from typing import Any, cast
 
@@ -80,6 +82,14 @@ class World:
         default_factory=dict[tuple[int, Path], tuple[Scope, Any]]
     )
 
+    _files: dict[File, tuple[int, int] | None] = field(
+        default_factory=dict[File, "tuple[int, int] | None"]
+    )
+
+    def note_file(self, file: File) -> None:
+        """Note a file whose content goes into the program."""
+        self._files[file] = _version(file)
+
     def find(self, scope: Scope, path: Path) -> Any:
         """Look a path up and note what is there."""
         found = scope.find(path)
@@ -93,16 +103,25 @@ class World:
                 yield scope, path[0]
 
     def is_unchanged(self) -> bool:
-        """Whether every name still stands for what it did."""
+        """Whether every name still stands for what it did, and every file is the same."""
         return all(
             _same(_fingerprint(scope.find(path)), before)
             for (_, path), (scope, before) in self._seen.items()
-        )
+        ) and all(_version(file) == before for file, before in self._files.items())
 
 
 @dataclass(frozen=True, slots=True)
 class _Value:
     written: str
+
+
+def _version(file: File) -> tuple[int, int] | None:
+    """When a file was changed, in ns, and its bytes; None where there is none."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _fingerprint(found: Any) -> Any:

@@ -18,7 +18,9 @@ import msgspec
 from ...ir.budget import Budget
 from ...ir.errors import ProgramError, message_of
 from ...ir.fuel import Limits
+from ...ir.images import IMAGE_CALL, REFERENCE, is_url
 from ...ir.machine import Backend, Execution, Meta
+from ...ir.media import with_urls
 from ...ir.nodes import Sampling
 from ...ir.program import Program, to_json
 from ...ir.run import Host, run_program
@@ -26,7 +28,7 @@ from ...ir.strand import Listener, Strand
 from ...ir.verify import load
 from ..errors import InvalidRequestError, NotFoundError
 
-LIMITS = Limits(steps=200_000, tokens=1_000_000, forks=1_024, nesting=16, seconds=900)
+LIMITS = Limits(steps=200_000, tokens=1_000_000, forks=1_024, nesting=16, images=256, seconds=900)
 MAX_PROGRAMS = 1_024  # that are remembered by hash
 MAX_PROGRAM_BYTES = 64 << 20  # of all of them together
 
@@ -129,6 +131,7 @@ class ProgramRun:
         host: calls the client's functions.
         listener: gets the text of the program's own state as it comes.
         bound: is called with each variable of that state and its value once it is there.
+        images: data URLs of what travels beside the program, by reference.
     """
 
     backend: Backend
@@ -138,6 +141,7 @@ class ProgramRun:
     host: Host | None = None
     listener: Listener | None = None
     bound: Callable[[str, Any], None] | None = None
+    images: Mapping[str, str] = field(default_factory=dict[str, str])
     usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("generations", *USAGE), 0))
 
     async def run(self) -> Outcome:
@@ -170,6 +174,7 @@ class ProgramRun:
                 fuel=fuel,
                 host=self.host,
                 watch=None if self.bound is None else _watching(strand, self.bound),
+                show=self._url,
             )
         except Exception as raised:
             error = Failure.of(raised, raised=True)
@@ -178,9 +183,33 @@ class ProgramRun:
             error = Failure.of(strand.error, raised=False)
         outcome = Outcome(value=value, usage=self.usage, error=error)
         if execution is not None:
-            outcome.text, outcome.messages = execution.text, execution.messages
+            references = {url: name for name, url in self.images.items()}
+            outcome.text = execution.text
+            outcome.messages = with_urls(execution.messages, references)
             outcome.variables, outcome.meta_info = execution.variables, execution.meta
         return outcome
+
+    async def _url(self, source: Any) -> str:
+        """What a program shows: an address, what is beside it, or what its client has.
+
+        Raises:
+            ValueError: nobody has it.
+        """
+        if isinstance(source, str) and source in self.images:
+            return self.images[source]
+        if is_url(source):
+            return str(source)
+        if isinstance(source, str) and source.startswith(REFERENCE):
+            raise ValueError(f"no image {source} is beside the program; send it in images")
+        if self.host is None:
+            raise ValueError(
+                f"the program shows {source!r:.80}, which is no http(s) address and no data URL; "
+                f"send its data URL, or stream: true and answer the call of {IMAGE_CALL}"
+            )
+        url = await self.host(IMAGE_CALL, [source], {})
+        if not is_url(url):
+            raise ValueError(f"{IMAGE_CALL} was answered with {url!r:.80}, which is no data URL")
+        return str(url)
 
     async def _ended(self, strand: Strand) -> Execution | None:
         try:

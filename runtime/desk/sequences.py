@@ -22,6 +22,7 @@ from ..messages import LogprobRequest
 from ..request import SamplingParams, sampling_params
 from .desk import Desk
 from .generate import Sent, result_of
+from .pictures import MAX_IMAGES
 from .scoring import refuse_aborted, score_choices
 from .streams import Stream
 from .tokens import Tokens
@@ -59,12 +60,14 @@ class DeskBackend:
         pictures, tokenizer = self._desk.pictures, self._desk.tokenizer
         if pictures.vision is None:
             raise sees_nothing(self._desk.config.model_name)
+        state = self._sequences[sequence]
+        if len(state.images) >= MAX_IMAGES:
+            raise BackendError(f"a sequence has at most {MAX_IMAGES} images")
         try:
             image = await pictures.load(url)
         except EngineError as error:
             raise backend_error(error) from error
         before, behind = pictures.around
-        state = self._sequences[sequence]
         state.pending += before
         state.show(image, pictures.vision.image_token_id, tokenizer)
         state.pending = behind

@@ -22,6 +22,7 @@ import msgspec
 from aiohttp import web
 
 from ...ir.errors import EXCEPTIONS
+from ...ir.images import reference
 from ...ir.machine import Piece
 from ...ir.nodes import Sampling
 from ...ir.program import Program, to_json
@@ -46,6 +47,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         args: arguments by name; a list of them runs the program once for each, side by side.
         sampling: defaults of every `gen`; names are those of `sampling_params`.
+        images: data URLs of what the program shows, by their references (`ir.images.reference`).
         exact: values are written as `ir.wire` does, both ways: tuples stay tuples.
     """
 
@@ -53,6 +55,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     hash: str | None = None
     args: dict[str, Any] | list[dict[str, Any]] = {}
     sampling: Sampling = Sampling()
+    images: dict[str, str] = {}
     stream: bool = False
     exact: bool = False
 
@@ -161,6 +164,7 @@ async def _read(request: web.Request) -> tuple[RunRequest, Program, list[dict[st
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequestError(f"the request is malformed: {error}") from error
     sampling_params(asked.sampling.said())  # refuses values out of range
+    _check_images(asked.images)
     programs: Programs = request.app["programs"]
     if bool(bytes(asked.program)) == (asked.hash is not None):
         raise InvalidRequestError("give either a program or the hash of one")
@@ -177,11 +181,25 @@ async def _read(request: web.Request) -> tuple[RunRequest, Program, list[dict[st
     return asked, program, batch
 
 
+def _check_images(images: dict[str, str]) -> None:
+    """Refuse what is no image, or not the one that its name says."""
+    for name, url in images.items():
+        if not url.startswith("data:image/"):
+            raise InvalidRequestError(f"images[{name!r:.80}] is no data URL: {url!r:.80}")
+        if reference(url) != name:
+            raise InvalidRequestError(
+                f"images[{name!r:.80}] holds an image whose reference is {reference(url)}"
+            )
+
+
 async def _whole(
     request: web.Request, asked: RunRequest, program: Program, batch: list[dict[str, Any]]
 ) -> web.Response:
     backend: DeskBackend = request.app["program_backend"]
-    runs = [ProgramRun(backend, program, arguments, asked.sampling) for arguments in batch]
+    runs = [
+        ProgramRun(backend, program, arguments, asked.sampling, images=asked.images)
+        for arguments in batch
+    ]
     outcomes: list[Outcome] = await _all([run.run() for run in runs])
     encoded = [_encoded(outcome, exact=asked.exact) for outcome in outcomes]
     if isinstance(asked.args, list):
@@ -227,6 +245,7 @@ async def _streamed(
             host=host,
             listener=listen,
             bound=lambda name, value: put("variable", name=name, value=value),
+            images=asked.images,
         ).run()
         put("end", **json.loads(_encoded(outcome, exact=asked.exact)))
 

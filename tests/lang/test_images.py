@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import radixlm as rl
+from radixlm.ir.images import reference
 from radixlm.ir.machine import Emit
 from radixlm.ir.media import content_of
-from radixlm.ir.nodes import Gen, Image
+from radixlm.ir.nodes import Gen, Image, Text
 from radixlm.lang.backends.anthropic import _conversation
 from radixlm.lang.backends.service import Answer
 from radixlm.lang.backends.talk import Talk, TurnBegin, TurnEnd
@@ -76,7 +77,8 @@ def look(s: rl.ProgramState) -> None:
     s += rl.assistant(rl.gen("a", max_tokens=4))
 
 
-def test_services_are_sent_the_image_in_its_place() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_services_are_sent_the_image_in_its_place(compiled: bool) -> None:
     sent: list[list[dict[str, Any]]] = []
 
     class Service(rl.OpenAI):
@@ -86,7 +88,7 @@ def test_services_are_sent_the_image_in_its_place() -> None:
 
     pytest.importorskip("openai", reason="the package openai is not installed")
     backend = Service("gpt", api_key="k", base_url="http://nowhere.invalid")
-    state = look.run(backend=backend)
+    state = look.run(backend=backend, compiled=compiled)
     assert state["a"] == "A cat."
     content = [
         {"type": "image_url", "image_url": {"url": URL}},
@@ -136,5 +138,46 @@ def test_a_model_that_sees_nothing_is_named_before_any_token(engine: rl.Engine) 
     assert "ScriptedBackend takes no images" in str(state.error())
 
 
-def test_a_program_with_images_runs_eagerly() -> None:
-    assert "image()" in str(look.compile().reason)
+def test_an_image_that_a_function_names_is_a_reference_in_its_program() -> None:
+    compiled = look.compile()
+    assert compiled.images == {reference(URL): URL}
+    assert f'image("{reference(URL)}")' in str(compiled.program).replace("'", '"')
+    assert not compiled.shown.has_holes
+
+
+def test_a_file_that_changes_is_compiled_again(tmp_path: Path) -> None:
+    file = str(tmp_path / "a.png")
+
+    @rl.function
+    def show(s: rl.ProgramState) -> None:
+        s += rl.user(rl.image(file))
+
+    missing = show.compile()
+    assert "No such file" in str(missing.reason)
+    Path(file).write_bytes(PNG)
+    first = show.compile()
+    assert first.images == {reference(URL): URL}
+    assert show.compile() is first
+    Path(file).write_bytes(PNG + b"more")
+    assert show.compile().images.keys() != first.images.keys()
+
+
+def test_an_image_that_may_change_is_to_be_an_argument() -> None:
+    held = Picture()
+
+    @rl.function
+    def show(s: rl.ProgramState) -> None:
+        s += rl.user(rl.image(held))
+
+    assert "an image that may change, a Picture" in str(show.compile().reason)
+    assert "pass it as an argument" in str(getattr(show.compile().reason, "hint", ""))
+
+
+def test_what_a_program_begins_with_ends_before_an_image() -> None:
+    @rl.function
+    def show(s: rl.ProgramState, picture: str) -> None:
+        s += "Look: " + rl.image(picture) + "What?"
+
+    assert show.compile().shown.parameters == {"picture"}
+    [text] = show.trace(picture="a.png").prefix
+    assert text == Text(text="Look: ")
