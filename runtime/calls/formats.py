@@ -23,6 +23,7 @@ class Writing(Enum):
     OBJECT = '{"name": "f", "arguments": {"a": 1}}'
     NAMED = 'f<middle>{"a": 1}'
     PYTHON = "f(a=1)"
+    TAGGED = "f<middle><key>a</key><value>1</value>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,10 @@ class Layout:
         begin: the mark before each call.
         writing: how a call is written.
         arguments: the key of the arguments, for objects.
-        middle: between name and arguments, for named calls.
+        id_begin: what the id of a call begins with where it stands for the name, as in
+            `functions.f:0`; empty: names stand by themselves.
+        middle: between name and arguments, for named and tagged calls.
+        argument: before a key, between it and its value, and behind the value, for tagged calls.
         end: the mark behind each call.
         separator: between two calls.
         closes: behind all calls.
@@ -49,7 +53,9 @@ class Layout:
     begin: str = ""
     writing: Writing = Writing.OBJECT
     arguments: str = "arguments"
+    id_begin: str = ""
     middle: str = ""
+    argument: tuple[str, str, str] = ("", "", "")
     end: str = ""
     separator: str = ""
     closes: tuple[str, ...] = ()
@@ -57,7 +63,7 @@ class Layout:
     @property
     def mark(self) -> str:
         """What shows in a text that calls begin; empty: only its beginning does."""
-        return (self.opens or self.begin).strip()
+        return (self.opens or self.begin).partition("\n")[0].strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,14 @@ class Format:
         return [
             text
             for layout in self.layouts
-            for text in (layout.mark, layout.begin, layout.middle, layout.end, *layout.closes)
+            for text in (
+                layout.mark,
+                layout.begin,
+                layout.middle,
+                *layout.argument,
+                layout.end,
+                *layout.closes,
+            )
         ]
 
     @property
@@ -125,6 +138,32 @@ _DEEPSEEK_V31 = Layout(
     end=_CALL[1],
     closes=(_CALLS[1],),
 )
+_KIMI_K2 = Layout(
+    opens="<|tool_calls_section_begin|>",
+    begin="<|tool_call_begin|>",
+    writing=Writing.NAMED,
+    id_begin="functions.",
+    middle="<|tool_call_argument_begin|>",
+    end="<|tool_call_end|>",
+    closes=("<|tool_calls_section_end|>",),
+)
+_PARAMETER = "<parameter=", ">\n", "\n</parameter>\n"
+_QWEN_3_CODER = Layout(
+    begin="<tool_call>\n<function=",
+    writing=Writing.TAGGED,
+    middle=">\n",
+    argument=_PARAMETER,
+    end="</function>\n</tool_call>",
+    separator="\n",
+)
+_GLM_45 = Layout(
+    begin="<tool_call>",
+    writing=Writing.TAGGED,
+    middle="\n",
+    argument=("<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n"),
+    end="</tool_call>",
+    separator="\n",
+)
 _LLAMA_3 = Layout(arguments="parameters", separator="; ")
 _PYTHON = Layout(first="[", writing=Writing.PYTHON, separator=", ", closes=("]",))
 
@@ -141,6 +180,22 @@ FORMATS: Mapping[str, Format] = {
         (("[TOOL_CALLS]",),),
         id_chars=9,
     ),
+    "kimi_k2": Format((_KIMI_K2,), ((_KIMI_K2.opens,),)),
+    "qwen3_coder": Format(
+        (
+            _QWEN_3_CODER,
+            Layout(  # the outer mark is left out at times, or has several calls
+                begin="<function=",
+                writing=Writing.TAGGED,
+                middle=">",
+                argument=_PARAMETER,
+                end="</function>",
+                closes=("</tool_call>",),
+            ),
+        ),
+        (("<function=", "<parameter="),),
+    ),
+    "glm45": Format((_GLM_45,), (("<arg_key>",),)),
     "hermes": _HERMES,
     "qwen": _HERMES,
     "qwen25": _HERMES,

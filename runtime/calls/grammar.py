@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from ...ir.reasoning import Marks
 from .formats import Format, Layout, Writing
+from .tag import Tag, any_of, constant, document, sequence
+from .tagged_grammar import tagged_arguments
 from .tool import Tool
-
-Tag = dict[str, Any]
 
 
 def forced_calls(written: Format, tools: Sequence[Tool], *, is_one: bool) -> Tag:
@@ -32,9 +32,7 @@ def forced_calls(written: Format, tools: Sequence[Tool], *, is_one: bool) -> Tag
         "at_least_one": True,
         "stop_after_first": is_one,
     }
-    return _sequence(
-        _constant(layout.opens + layout.first), calls, _constant("".join(layout.closes))
-    )
+    return sequence(constant(layout.opens + layout.first), calls, constant("".join(layout.closes)))
 
 
 def checked_calls(written: Format, tools: Sequence[Tool]) -> Tag | None:
@@ -57,17 +55,28 @@ def after_thinking(marks: Marks, rest: Tag) -> Tag:
         "content": {"type": "any_text"},
         "end": [marks.end],
     }
-    return _sequence(thinking, _constant("\n\n"), rest)
+    return sequence(thinking, constant("\n\n"), rest)
 
 
 def _call(layout: Layout, tool: Tool) -> Tag:
-    begin, end = f"{layout.begin}{tool.name}{layout.middle}", layout.end
+    begin, end = f"{layout.begin}{layout.id_begin}{tool.name}", layout.end
     content: Tag = {"type": "json_schema", "json_schema": tool.parameters}
-    if layout.writing is Writing.OBJECT:
-        begin = f'{layout.begin}{{"name": {json.dumps(tool.name)}, "{layout.arguments}": '
-        end = "}" + layout.end
-    elif layout.writing is Writing.PYTHON:
-        begin, content, end = f"{begin}(", _keywords(tool), f"){end}"
+    match layout.writing:
+        case Writing.OBJECT:
+            begin = f'{layout.begin}{{"name": {json.dumps(tool.name)}, "{layout.arguments}": '
+            end = "}" + layout.end
+        case Writing.NAMED if layout.id_begin:
+            begin = f"{begin}:"
+            number: Tag = {"type": "regex", "pattern": "0|[1-9][0-9]{0,3}"}
+            content = sequence(number, constant(layout.middle), content)
+        case Writing.NAMED:
+            begin = f"{begin}{layout.middle}"
+        case Writing.PYTHON:
+            begin, content, end = f"{begin}(", _keywords(tool), f"){end}"
+        case Writing.TAGGED:
+            begin, content = f"{begin}{layout.middle}", tagged_arguments(layout, tool)
+        case _:
+            assert_never(layout.writing)
     return {"begin": begin, "content": content, "end": end}
 
 
@@ -83,35 +92,17 @@ def _keywords(tool: Tool) -> Tag:
         )
     required = [name for name in properties if name in schema.get("required", ())]
     others = [name for name in properties if name not in required]
-    shared = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
 
     def pair(name: str, comma: str) -> Tag:
-        own = properties[name]
-        value = {**own, **shared} if isinstance(own, dict) else own
-        return _sequence(
-            _constant(f"{comma}{name}="), {"type": "json_schema", "json_schema": value}
-        )
+        return sequence(constant(f"{comma}{name}="), document(properties[name], schema))
 
     def perhaps(names: Sequence[str]) -> list[Tag]:
-        return [_any(_constant(""), pair(name, ", ")) for name in names]
+        return [any_of(constant(""), pair(name, ", ")) for name in names]
 
     if required:
         first = [pair(name, ", " if index else "") for index, name in enumerate(required)]
-        return _sequence(*first, *perhaps(others))
+        return sequence(*first, *perhaps(others))
     starts = [
-        _sequence(pair(name, ""), *perhaps(others[index + 1 :]))
-        for index, name in enumerate(others)
+        sequence(pair(name, ""), *perhaps(others[index + 1 :])) for index, name in enumerate(others)
     ]
-    return _any(_constant(""), *starts)
-
-
-def _constant(text: str) -> Tag:
-    return {"type": "const_string", "value": text}
-
-
-def _sequence(*elements: Tag) -> Tag:
-    return {"type": "sequence", "elements": list(elements)}
-
-
-def _any(*elements: Tag) -> Tag:
-    return {"type": "or", "elements": list(elements)}
+    return any_of(constant(""), *starts)

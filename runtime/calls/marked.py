@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
 from typing import assert_never
 
+from . import tagged
 from .formats import Format, Layout, Writing
-from .parser import Parser, Said
+from .parser import Parser, Said, Schemas
 from .python import read_arguments
 from .reader import Reading
 
 _NAME = re.compile(r"[\w.\-]*")
+_NUMBER = re.compile(r":?[0-9]*")
 # Keys of an object that is a call. Others begin a document that is none.
 _ARGUMENTS = frozenset({"arguments", "parameters"})
 _OTHER = frozenset({"id", "type"})
@@ -23,11 +24,11 @@ class MarkedParser(Parser):
 
     Args:
         written: the format; it has layouts.
-        tools: names of the tools.
+        tools: schemas of the tools' arguments, by name.
         streams: tell calls as they come, else only when they are whole.
     """
 
-    def __init__(self, written: Format, tools: Collection[str], *, streams: bool) -> None:
+    def __init__(self, written: Format, tools: Schemas, *, streams: bool) -> None:
         super().__init__(tools, streams=streams)
         self._format = written
 
@@ -70,7 +71,9 @@ class MarkedParser(Parser):
                 break
             if not is_whole:
                 return True
-            yield from self._pass(layout.end)
+            for word in layout.end.split():  # as many as there are
+                if not (yield from self._pass(word)):
+                    break
             last = reader.at
             yield from self._pass(layout.separator)
         reader.at = last  # what follows is no other call
@@ -82,13 +85,18 @@ class MarkedParser(Parser):
         return True
 
     def _pass(self, text: str) -> Reading[bool]:
-        """Pass over a text of the layout and white space before it, if it comes next."""
+        """Pass over a text of the layout and white space before it, if it comes next.
+
+        Where there is white space in the text, there may be any, or none.
+        """
         reader, start = self._reader, self._reader.at
         yield from reader.space()
-        if not text.strip() or (yield from reader.mark((text.strip(),))):
-            return True
-        reader.at = start
-        return False
+        for word in text.split():
+            yield from reader.space()
+            if not (yield from reader.mark((word,))):
+                reader.at = start
+                return False
+        return True
 
     def _call(self, layout: Layout) -> Reading[bool]:
         if not (yield from self._pass(layout.begin)):
@@ -98,18 +106,40 @@ class MarkedParser(Parser):
             case Writing.OBJECT:
                 return (yield from self._object())
             case Writing.NAMED:
-                return (yield from self._named(layout.middle))
+                return (yield from self._named(layout))
             case Writing.PYTHON:
                 return (yield from self._python())
+            case Writing.TAGGED:
+                return (yield from self._tagged(layout))
             case _:
                 assert_never(layout.writing)
 
-    def _named(self, middle: str) -> Reading[bool]:
-        name = yield from self._reader.matching(_NAME)
-        if name not in self._tools or not (yield from self._pass(middle)):
+    def _named(self, layout: Layout) -> Reading[bool]:
+        reader, start = self._reader, self._reader.at
+        if layout.id_begin and not (yield from reader.mark((layout.id_begin,))):
             return False
-        yield from self._reader.space()
-        return (yield from self._arguments(name))
+        name = yield from reader.matching(_NAME)
+        if layout.id_begin:
+            yield from reader.matching(_NUMBER)
+        id = reader.text[start : reader.at] if layout.id_begin else ""
+        if name not in self._tools or not (yield from self._pass(layout.middle)):
+            return False
+        yield from reader.space()
+        return (yield from self._arguments(name, id))
+
+    def _tagged(self, layout: Layout) -> Reading[bool]:
+        reader = self._reader
+        name = yield from reader.matching(_NAME)
+        if name not in self._tools or not (yield from self._pass(layout.middle)):
+            return False
+        self._announce(name)
+        is_read = yield from tagged.read_arguments(
+            reader, layout.argument, self._tools[name], lambda text: self._tell(self._argue(text))
+        )
+        at = reader.at
+        is_ended = not (yield from reader.char()) or (yield from self._pass(layout.end.split()[0]))
+        reader.at = at
+        return is_read and is_ended
 
     def _python(self) -> Reading[bool]:
         name = yield from self._reader.matching(_NAME)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .reader import Reader, Reading
+
+Schemas = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,11 @@ class Thought:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """A call begins, of a tool that was given."""
+    """A call begins, of a tool that was given; with its id, in formats that write one."""
 
     index: int
     name: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,13 @@ class Parser(ABC):
     its arguments are there; if it breaks off later, its arguments end there and the rest is said.
 
     Args:
-        tools: names of the tools; calls of others are said as they were written.
+        tools: schemas of the tools' arguments, by name; calls of others are said as they were
+            written.
         streams: tell calls as they come, else only when they are whole.
     """
 
-    def __init__(self, tools: Collection[str], *, streams: bool) -> None:
-        self._tools = frozenset(tools)
+    def __init__(self, tools: Schemas, *, streams: bool) -> None:
+        self._tools = tools
         self._streams = streams
         self._reader = Reader()
         self._events: list[Event] = []
@@ -109,18 +114,18 @@ class Parser(ABC):
             case _:
                 events.append(event)
 
-    def _announce(self, name: str) -> None:
+    def _announce(self, name: str, id: str = "") -> None:
         self._is_begun = True
-        self._tell(Called(self._count, name))
+        self._tell(Called(self._count, name, id))
 
     def _argue(self, text: str) -> Event:
         return Argued(self._count, text)
 
-    def _arguments(self, name: str) -> Reading[bool]:
+    def _arguments(self, name: str, id: str = "") -> Reading[bool]:
         """Announce a call of a tool and read its arguments, a JSON object, if one comes next."""
         if (yield from self._reader.char()) != "{":
             return False
-        self._announce(name)
+        self._announce(name, id)
         self._tell_as(self._argue)
         is_whole = yield from self._reader.value()
         self._tell_as(None)

@@ -35,7 +35,7 @@ def read_arguments(reader: Reader, tell: Callable[[str], None]) -> Reading[bool]
         start = reader.at
         if not (yield from _literal(reader)):
             return False
-        value = _as_json(reader.text[start : reader.at].strip())
+        value = as_json(reader.text[start : reader.at].strip())
         if value is None:
             return False
         tell(f"{comma}{json.dumps(key)}: {value}")
@@ -72,7 +72,7 @@ def _quoted(reader: Reader, quote: str) -> Reading[bool]:
     return False
 
 
-def _as_json(source: str) -> str | None:
+def as_json(source: str) -> str | None:
     """Return the JSON of a literal of Python or of JSON; None: it is neither."""
     if len(source) > MAX_LITERAL_CHARS:
         return None

@@ -5,14 +5,13 @@ from __future__ import annotations
 import secrets
 import string
 import uuid
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from ...ir.reasoning import Marks, ReasoningParser
 from ..calls import open_parser
 from ..calls.formats import HARMONY, Format, find_format, find_thinking
-from ..calls.parser import Argued, Called, Event, Said, Thought
+from ..calls.parser import Argued, Called, Event, Said, Schemas, Thought
 from ..config import ServerConfig
 from ..tokenizer import Tokenizer
 
@@ -65,7 +64,7 @@ class Answer:
 
     Args:
         formats: how it is written.
-        tools: names of the tools that it may call.
+        tools: those that it may call: schemas of their arguments, by name.
         is_open: it begins inside the thinking.
         separates: tell thinking apart, else it is part of the content.
         streams: tell parts as they come, else whole ones.
@@ -75,7 +74,7 @@ class Answer:
     def __init__(
         self,
         formats: Formats,
-        tools: Collection[str],
+        tools: Schemas,
         *,
         is_open: bool,
         separates: bool,
@@ -136,10 +135,10 @@ class Answer:
                 return {"content": text}
             case Thought(text):
                 return {"reasoning_content" if self._separates else "content": text}
-            case Called(index, name):
+            case Called(index, name, id):
                 self.calls += 1
                 function = {"name": name, "arguments": ""}
-                head = {"index": index, "id": self._id(), "type": "function"}
+                head = {"index": index, "id": id or self._id(), "type": "function"}
                 return {"tool_calls": [{**head, "function": function}]}
             case Argued(index, text):
                 return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}

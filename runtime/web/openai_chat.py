@@ -120,7 +120,7 @@ class Chat:
     def _answer(self, *, streams: bool) -> Answer:
         return Answer(
             self._formats,
-            self._tools.names,
+            self._tools.schemas,
             is_open=self._is_open,
             separates=self._separates,
             streams=streams,

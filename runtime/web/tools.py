@@ -37,9 +37,9 @@ class Tools:
     is_one: bool = False
 
     @property
-    def names(self) -> frozenset[str]:
-        """What calls may be of."""
-        return frozenset(tool.name for tool in self.tools)
+    def schemas(self) -> dict[str, Mapping[str, Any]]:
+        """What calls may be of: the schemas of arguments, by name."""
+        return {tool.name: tool.parameters for tool in self.tools}
 
     def constraint(self, written: Format | None, thinking: Marks | None) -> str | None:
         """The structural tag that calls must keep to; None: nothing is enforced.

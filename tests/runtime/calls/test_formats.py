@@ -130,6 +130,36 @@ def test_an_argument_that_is_no_name_cannot_be_a_keyword() -> None:
         forced_calls(FORMATS["pythonic"], [tool], is_one=True)
 
 
+@pytest.mark.parametrize("name", ["qwen3_coder", "glm45"])
+def test_texts_between_marks_are_free_and_their_rules_are_refused_if_strict(
+    name: str, compiler: Compiler
+) -> None:
+    dated = {"type": "object", "properties": {"day": {"type": "string", "format": "date"}}}
+    grammar = compiled(compiler, forced_calls(FORMATS[name], [Tool("f", dated)], is_one=True))
+    before, between, behind = FORMATS[name].layouts[0].argument
+    layout = FORMATS[name].layouts[0]
+    call = f'{layout.begin}f{layout.middle}{before}day{between}a <b> "\n{behind}{layout.end}'
+    assert takes(grammar, call)
+    with pytest.raises(ValueError, match="'day' of 'f' is text with format, which calls"):
+        forced_calls(FORMATS[name], [Tool("f", dated, is_strict=True)], is_one=True)
+    odd = {"type": "object", "properties": {between.split()[0]: {}}}
+    with pytest.raises(ValueError, match="of 'f' cannot be written between"):
+        forced_calls(FORMATS[name], [Tool("f", odd)], is_one=True)
+
+
+@pytest.mark.parametrize("name", ["qwen3_coder", "glm45"])
+def test_a_tool_without_a_schema_may_be_given_any_arguments(name: str, compiler: Compiler) -> None:
+    tag = checked_calls(FORMATS[name], [Tool("f", {"type": "object"})])
+    assert tag is not None
+    grammar = compiled(compiler, tag)
+    layout = FORMATS[name].layouts[0]
+    before, between, behind = layout.argument
+    one, two = (f"{before}{key}{between}1{behind}" for key in ("one", "two"))
+    for arguments in ("", one, one + two):
+        assert takes(grammar, f"Well. {layout.begin}f{layout.middle}{arguments}{layout.end}")
+    assert not takes(grammar, f"{layout.begin}f{layout.middle}1{layout.end}")
+
+
 TEMPLATES = [
     ("qwen2.5", "qwen25", None),
     ("llama-3.1", "llama3", None),
@@ -175,7 +205,7 @@ def test_a_call_that_a_real_template_writes_is_read_back(
     written = find_format("auto", tokenizer.template_text)
     assert written is not None
     behind = tokenizer.decode(both[len(before) - 1 :])
-    parser = open_parser(written, {"weather"}, streams=True)
+    parser = open_parser(written, {"weather": {}}, streams=True)
     said, _, [(called, source)] = joined(parser.feed(behind) + parser.finish())
     assert (said.strip(), called, json.loads(source)) == ("", "weather", arguments)
 
@@ -183,6 +213,9 @@ def test_a_call_that_a_real_template_writes_is_read_back(
 SIGNS = [
     ("gpt-oss", "{{ '<|start|>assistant<|channel|>commentary<|message|><|call|>' }}"),
     ("mistral", "[AVAILABLE_TOOLS]{{ tools }}[TOOL_CALLS]"),
+    ("kimi_k2", "{{ '<|tool_calls_section_begin|>' }}{%- for tool_call in tool_calls %}"),
+    ("qwen3_coder", '"name": arguments <tool_call>\n<function=f>\n<parameter=p>\n</tool_call>'),
+    ("glm45", '{"name"} arguments <tool_call>{f}\n<arg_key>{k}</arg_key>\n<arg_value>'),
     ("hermes", '{{ \'<tool_call>\\n{"name": "\' + name + \'", "arguments": \' }}'),
     ("phi4_mini", "<|system|>{{ '<|tool|>' + tools + '<|/tool|>' }}"),
     ("pythonic", "<|python_tag|> [func_name1(params_name1=params_value1)]"),

@@ -18,7 +18,11 @@ from radixlm.runtime.calls.parser import Argued, Called, Said
 
 from .texts import Found, joined
 
-TOOLS = ("weather", "add.up", "no-args")
+TOOLS: dict[str, dict[str, Any]] = {
+    "weather": {"properties": {"city": {"type": "string"}, "days": {"type": "array"}}},
+    "add.up": {},
+    "no-args": {},
+}
 PARIS = '{"city": "Paris \\"\\u00e9\\n<tool_call>", "days": [1, 2.5, {"a": null}]}'
 LIST = f'[{{"name": "weather", "arguments": {PARIS}}}, {{"name": "no-args", "arguments": {{}}}}]'
 TWO = [("weather", PARIS), ("no-args", "{}")]
@@ -47,6 +51,25 @@ HARMONY = (
     f"to=functions.weather <|constrain|>json<|message|>{PARIS}<|call|>"
     "<|start|>assistant to=functions.no-args<|channel|>commentary json<|message|>{}<|call|>"
 )
+KIMI = (  # https://github.com/MoonshotAI/Kimi-K2/blob/main/docs/tool_call_guidance.md
+    "<|tool_calls_section_begin|>"
+    f"<|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{PARIS}<|tool_call_end|>"
+    "<|tool_call_begin|>functions.no-args:1<|tool_call_argument_begin|>{}<|tool_call_end|>"
+    "<|tool_calls_section_end|>"
+)
+CODER = (  # as the chat template of Qwen3-Coder asks for it
+    '<tool_call>\n<function=weather>\n<parameter=city>\nParis "é"\n<tool_call>\n</parameter>\n'
+    '<parameter=days>\n[1, 2.5, {"a": null}]\n</parameter>\n</function>\n</tool_call>'
+)
+GLM = (  # as the chat template of GLM-4.5 writes it
+    '<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Paris "é"\n<tool_call></arg_value>\n'
+    '<arg_key>days</arg_key>\n<arg_value>[1, 2.5, {"a": null}]</arg_value>\n</tool_call>'
+)
+NO_ARGS_CODER = "<tool_call>\n<function=no-args>\n</function>\n</tool_call>"
+TAGGED = [
+    ("weather", '{"city": "Paris \\"é\\"\\n<tool_call>", "days": [1, 2.5, {"a": null}]}'),
+    ("no-args", "{}"),
+]
 WHOLE: dict[str, tuple[str, str, Found]] = {
     "hermes": ("hermes", f"Let me see.\n{HERMES}\n{NO_ARGS}", ("Let me see.", "", TWO)),
     "text behind": ("qwen25", f"{HERMES}\n{NO_ARGS}\n Done. ", ("Done. ", "", TWO)),
@@ -95,6 +118,34 @@ WHOLE: dict[str, tuple[str, str, Found]] = {
             ],
         ),
     ),
+    "kimi": ("kimi_k2", f"I see. {KIMI}", ("I see.", "", TWO)),
+    "coder": ("qwen3_coder", f"So:\n{CODER}\n{NO_ARGS_CODER}\n", ("So:", "", TAGGED)),
+    "coder, several in one": (
+        "qwen3_coder",
+        CODER.removesuffix("\n</tool_call>") + NO_ARGS_CODER.removeprefix("<tool_call>"),
+        ("", "", TAGGED),
+    ),
+    "coder, without the outer mark": (
+        "qwen3_coder",
+        NO_ARGS_CODER.removeprefix("<tool_call>\n"),
+        ("", "", TAGGED[1:]),
+    ),
+    "coder, no end": (
+        "qwen3_coder",
+        NO_ARGS_CODER.removesuffix("</function>\n</tool_call>"),
+        ("", "", TAGGED[1:]),
+    ),
+    "coder, two lines at the ends": (
+        "qwen3_coder",
+        "<function=weather><parameter=city>\n\nA\n\n</parameter></function> Done.",
+        ("Done.", "", [("weather", '{"city": "\\nA\\n"}')]),
+    ),
+    "glm": ("glm45", f"So:\n{GLM}\n<tool_call>no-args\n</tool_call>", ("So:", "", TAGGED)),
+    "glm on one line": (
+        "glm45",
+        "<tool_call>weather<arg_key>city</arg_key><arg_value>17</arg_value></tool_call>",
+        ("", "", [("weather", '{"city": "17"}')]),
+    ),
     "harmony": ("gpt-oss", HARMONY, ("", "Hm, {weather}.", TWO)),
     "harmony's answer": (
         "gpt-oss",
@@ -128,6 +179,12 @@ MALFORMED = [
     ("phi4_mini", "the functools module"),
     ("deepseekv3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather {}"),
     ("pythonic", "[1, 2]"),
+    ("kimi_k2", "<|tool_calls_section_begin|><|tool_call_begin|>weather:0"),
+    ("kimi_k2", "<|tool_call_begin|>functions.weather:0"),
+    ("qwen3_coder", "<tool_call>\n<function=unknown>\n</function>\n</tool_call>"),
+    ("qwen3_coder", "<tool_call>\n{}\n</tool_call>"),
+    ("glm45", "<tool_call>weatherman\n</tool_call>"),
+    ("glm45", "<tool_call>"),
     ("pythonic", "[unknown(a=1)]"),
     ("pythonic", "[weather]"),
     ("gpt-oss", "<|channel|>commentary to=python<|message|>1 + 1"),
@@ -163,10 +220,49 @@ def test_arguments_stream_as_they_come() -> None:
     assert parser.feed("_call>") + parser.finish() == []
 
 
+def test_a_family_s_own_id_of_a_call_is_kept() -> None:
+    parser = open_parser(FORMATS["kimi_k2"], TOOLS, streams=True)
+    called = [event for event in parser.feed(KIMI) if isinstance(event, Called)]
+    assert [event.id for event in called] == ["functions.weather:0", "functions.no-args:1"]
+
+
+VALUES: list[tuple[str, Any, Any]] = [
+    ("7", {"type": "string"}, "7"),
+    ("7", {"type": "integer"}, 7),
+    ("7", {"type": ["string", "null"]}, "7"),
+    ("null", {"type": ["string", "null"]}, None),
+    ("7", {"anyOf": [{"type": "string"}, {"type": "number"}]}, 7),
+    ("True", {"type": "boolean"}, True),
+    ("true", {"$ref": "#/$defs/flag"}, True),
+    ("None", {"enum": ["a", None]}, None),
+    ("a", {"enum": ["a", None]}, "a"),
+    ("{'a': [1]}", {"type": "object"}, {"a": [1]}),
+    ('{"a": [true]}', {"type": "object"}, {"a": [True]}),
+    ("soon", {"type": "integer"}, "soon"),
+    ("[1]", {"oneOf": [{"const": "[1]"}]}, "[1]"),
+    ("[1]", {}, [1]),
+    ("as it is", {}, "as it is"),
+    ("1", {"$ref": "#/$defs/none"}, 1),
+    ("1", {"$ref": "#/$defs/loop"}, 1),
+]
+
+
+@pytest.mark.parametrize(("text", "schema", "value"), VALUES)
+def test_a_value_between_marks_is_what_its_schema_says(text: str, schema: Any, value: Any) -> None:
+    loop = {"anyOf": [{"$ref": "#/$defs/loop"}, {"type": "integer"}]}
+    root = {"properties": {"x": schema}, "$defs": {"flag": {"type": "boolean"}, "loop": loop}}
+    written = f"<tool_call>f<arg_key>x</arg_key><arg_value>{text}</arg_value></tool_call>"
+    parser = open_parser(FORMATS["glm45"], {"f": root}, streams=False)
+    _, _, [(_, arguments)] = joined(parser.feed(written) + parser.finish())
+    assert json.loads(arguments) == {"x": value}
+
+
 PIECES = [
     *("<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "functools", "<|python_tag|>"),
     *('{"name": "weather"', ', "arguments": ', ', "parameters": ', PARIS, "{}", "}", "{", '"', "["),
     *("]", ";", ",", " ", "\n", "weather", "no-args", "weather(", "city=", "'a'", ")", "text", "<"),
+    *("<function=weather>", "<parameter=city>", "</parameter>", "</function>", "<function=", ">"),
+    *("<arg_key>a</arg_key>", "<arg_value>", "</arg_value>", "<|tool_call_begin|>functions."),
     *("<|channel|>analysis", "<|channel|>final", "<|message|>", "<|end|>", "<|start|>assistant"),
     *(
         "<|channel|>commentary to=functions.weather",
@@ -174,6 +270,10 @@ PIECES = [
         V3,
         V31,
         HARMONY,
+        KIMI,
+        CODER,
+        GLM,
+        NO_ARGS_CODER,
         "\\",
         "<｜tool▁calls",
     ),
