@@ -21,7 +21,7 @@ from .hub import locate
 from .ipc import DeskEnd, Wire
 from .scheduler.process import Order, serve
 from .tokenizer import Tokenizer, load_tokenizer
-from .vocabulary import check_settings, check_vocabulary
+from .vocabulary import check_images, check_settings, check_vocabulary
 
 CLOSE_TIMEOUT_S = 10.0
 SAVE_TIMEOUT_S = 300.0  # more, where the cache is written to disk
@@ -161,6 +161,7 @@ async def launch(config: EngineConfig) -> Launched:
 def _load_tokenizer(config: ModelConfig) -> Tokenizer:
     tokenizer = load_tokenizer(config)
     check_vocabulary(tokenizer, config)
+    check_images(tokenizer, config)
     return tokenizer
 
 

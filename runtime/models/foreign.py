@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from ..attention import Attention, Rule
 from ..errors import ModelLoadError
-from .registry import ARCHITECTURES
+from .registry import ARCHITECTURES, VISION
+from .settings import Settings
 
 NAME = "radixlm"  # of our attention in transformers' registry
 # Ropes that transformers changes as a sequence grows, which keys in the pool cannot follow.
@@ -240,9 +241,11 @@ def count_parameters(folder: Path) -> int:
 def _cannot_load(folder: Path, error: Exception) -> ModelLoadError:
     """Return the error with the first sentence of theirs, which goes on for a screen."""
     reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+    given = ", ".join(Settings.read(folder / "config.json").names("architectures"))
+    known = ", ".join(sorted({*ARCHITECTURES, *VISION}))
     return ModelLoadError(
-        f"transformers cannot load {folder}, whose architecture is none of our own "
-        f"({', '.join(sorted(ARCHITECTURES))}): {reason[:MAX_REASON]}"
+        f"transformers cannot load {folder}, whose architecture {given or '(none is named)'} is "
+        f"none of our own ({known}): {reason[:MAX_REASON]}"
     )
 
 
