@@ -45,15 +45,24 @@ class Automaton:
     accepting: frozenset[int]
 
     @classmethod
-    def of(cls, pattern: str, *, search: bool = False) -> Automaton:
+    def of(
+        cls,
+        pattern: str,
+        *,
+        search: bool = False,
+        max_states: int = MAX_STATES,
+        max_work: int | None = None,
+    ) -> Automaton:
         """Build it.
 
         Args:
             pattern: as `lower_pattern` takes it.
             search: match anywhere in a text.
+            max_states: that it may take.
+            max_work: derivatives that may be taken, some 10 us each; None: any number.
 
         Raises:
-            GrammarError: the pattern is not regular, or takes more than `MAX_STATES` states.
+            GrammarError: the pattern is not regular, or takes more than that.
         """
         if len(pattern) > MAX_PATTERN_CHARS:
             raise LimitError("the pattern is too long to be analysed", kind="regex")
@@ -62,12 +71,16 @@ class Automaton:
         numbers: dict[State, int] = {start: 0}
         steps: list[tuple[int, ...]] = []
         queue = [start]
+        work = 0
         for state in queue:
             row: list[int] = []
+            work += len(state) * len(classes)
+            if max_work is not None and work > max_work:
+                raise LimitError("the pattern takes too long to be analysed", kind="regex")
             for chars in classes:
                 after = frozenset(t for term in state for t in _derived(term, chars[0][0]))
                 if after not in numbers:
-                    if len(numbers) >= MAX_STATES:
+                    if len(numbers) >= max_states:
                         raise LimitError("the pattern has too many states", kind="regex")
                     numbers[after] = len(numbers)
                     queue.append(after)

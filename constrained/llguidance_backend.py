@@ -18,6 +18,7 @@ import llguidance
 import numpy as np
 from numpy.typing import NDArray
 
+from .apart import Apart, set_apart
 from .contract import Contract
 from .errors import (
     GrammarError,
@@ -26,7 +27,8 @@ from .errors import (
     UnsatisfiableError,
     UnsupportedError,
 )
-from .layout import Whitespace
+from .followed import Followed
+from .layout import Layout, Whitespace
 from .llguidance_numbers import with_cut_bounds
 from .lowered import Lowered
 from .masked import MaskedGrammar
@@ -36,10 +38,12 @@ from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .regexes import rust_syntax
 from .spec import GrammarSpec, Kind, parse_json
+from .spelt import Spelt
 from .tags import read_tags
 from .tags_lark import lark_of
 from .unordered import blank_pattern, unordered_lark
 from .vocab import Vocabulary
+from .whereabouts import Follower
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,6 +104,7 @@ class Compiler:
         )
         self._vocabulary = vocabulary
         self._stop_row = _stop_row(vocabulary)
+        self._spelt = Spelt(vocabulary)
 
     def compile(self, spec: GrammarSpec) -> MaskedGrammar:
         """Compile, on the calling thread.
@@ -109,10 +114,7 @@ class Compiler:
         """
         try:
             if spec.kind in ("json_schema", "json_object"):
-                return compile_json(
-                    spec,
-                    lambda plan: self._grammar(spec, _planned(plan), plan.contract, plan.core),
-                )
+                return compile_json(spec, lambda plan: self._of_json(spec, plan))
             if spec.kind == "structural_tag":
                 tags = read_tags(spec)
                 lark = lark_of(tags.part, lambda plan: _json(plan.core))
@@ -127,10 +129,23 @@ class Compiler:
 
     def load(self, spec: GrammarSpec, lowered: Lowered) -> MaskedGrammar:
         """Make a grammar again of what `lowered` returned; some milliseconds, without the GIL."""
-        return self._grammar(spec, lowered.source, lowered.contract, lowered.core_schema())
+        core = lowered.core_schema()
+        is_json = spec.kind in ("json_schema", "json_object")
+        apart = set_apart(core) if is_json else None
+        return self._grammar(spec, lowered.source, lowered.contract, core, apart)
+
+    def _of_json(self, spec: GrammarSpec, plan: Plan) -> MaskedGrammar:
+        apart = set_apart(plan.core)
+        lark = _planned(plan.core if apart is None else apart.core, plan.layout)
+        return self._grammar(spec, lark, plan.contract, plan.core, apart)
 
     def _grammar(
-        self, spec: GrammarSpec, lark: str, contract: Contract, core: Core
+        self,
+        spec: GrammarSpec,
+        lark: str,
+        contract: Contract,
+        core: Core,
+        apart: Apart | None = None,
     ) -> MaskedGrammar:
         # At the end, so that lines in messages are the user's.
         source = llguidance.LLMatcher.grammar_from_lark(f"{lark}\n{EVERY_TOKEN}\n")
@@ -139,9 +154,11 @@ class Compiler:
             _refuse(matcher.get_error(), spec)
 
         fuel = Fuel()
+        follower = None if apart is None else Follower(apart, self._spelt)
 
-        def begin() -> Matcher:
-            return Matcher(matcher.deep_copy(), self, spec.kind, fuel)
+        def begin() -> Matcher | Followed:
+            own = Matcher(matcher.deep_copy(), self, spec.kind, fuel)
+            return own if follower is None else Followed(own, follower, self._vocabulary)
 
         grammar = MaskedGrammar(
             spec,
@@ -325,11 +342,11 @@ class _Tokens:
         raise TypeError("llguidance does not tokenise here")
 
 
-def _planned(plan: Plan) -> str:
-    """Write a plan as Lark."""
-    if plan.layout.property_order == "any":
-        return unordered_lark(plan.core, plan.layout, _json)
-    return f"start: %json {_json(plan.core, plan.layout.whitespace)}"
+def _planned(core: Core, layout: Layout) -> str:
+    """Write a core schema as Lark."""
+    if layout.property_order == "any":
+        return unordered_lark(core, layout, _json)
+    return f"start: %json {_json(core, layout.whitespace)}"
 
 
 def _json(core: Core, whitespace: Whitespace = "compact") -> str:
