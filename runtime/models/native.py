@@ -118,8 +118,8 @@ class NativeDecoder:
     """A decoder's weights, packed, with the pool that its keys and values go to.
 
     Args:
-        decoder: filled; its layers are emptied one by one as they are packed, so that no more than
-            one is held twice. Not to be used afterwards.
+        decoder: filled; its matrices are packed where they lie, or in new memory and then let go,
+            layer by layer. Not to be used afterwards.
         pool: of the decoder's dtype.
 
     Raises:
@@ -129,8 +129,7 @@ class NativeDecoder:
     def __init__(self, decoder: Decoder, pool: KVPool) -> None:
         self._library = load_library(DECODER)
         self._library.radixlm_decoder_new.restype = ctypes.c_void_p
-        self._library.radixlm_panel.restype = ctypes.c_int64
-        self._pack = pack = Packer(int(self._library.radixlm_panel()))
+        self._pack = pack = Packer(self._library)
         self.spec = spec = decoder.spec
         pack.keep(pool)
         layers = (_Layer * len(spec.layers))()
@@ -240,7 +239,7 @@ class NativeDecoder:
             window=attention.spec.rule.window or 0,
             out=pack.linear(attention.out),
             mlp_norm=pack.floats(layer.mlp_norm.weight),
-            gate_up=pack.halves(mlp.gate_up),
+            gate_up=pack.linear(mlp.gate_up, halves=2),
             down=pack.linear(mlp.down),
             keys=keys.data_ptr(),
             values=values.data_ptr(),

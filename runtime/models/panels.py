@@ -1,20 +1,23 @@
-"""Packing weights in the order in which the CPU kernels read them, see `kernels/csrc/matrix.h`."""
+"""Packing weights in the order in which the CPU kernels read them, see `kernels/csrc/matrix.h`.
+
+Rows are packed in the memory where they lie, by all threads: that takes a sixth of the time of
+reading them from a file, most of which goes to getting memory for the first time.
+"""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..quant import Int4, Int8, Plain, Weight
+from ..quant import Int4, Int8, Plain
 from ..quant.int4 import ZERO_CODE
 from .layers import Linear
 
 F32, BF16, INT8, INT4 = range(4)
+REGISTERS = 4  # of a panel
 ROWS = 1024  # that are looked at together
 
 
@@ -23,7 +26,7 @@ class Matrix(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("panels", "bias", "scales", "lowest")),
-        *((name, ctypes.c_int64) for name in ("num_panels", "inputs", "kind", "group")),
+        *((name, ctypes.c_int64) for name in ("num_panels", "inputs", "kind", "group", "halves")),
     )
 
 
@@ -31,25 +34,49 @@ class Packer:
     """Packs weights, and keeps what the structs point into.
 
     Plain weights of f32 that bfloat16 holds exactly are packed as bfloat16: the numbers are the
-    same, and half the memory is read.
+    same, and half the memory is read. What is packed is not to be used otherwise any more.
 
     Args:
-        panel: outputs of a panel.
+        library: the compiled decoder.
     """
 
-    def __init__(self, panel: int) -> None:
-        self._panel = panel
+    def __init__(self, library: ctypes.CDLL) -> None:
+        library.radixlm_panel.restype = ctypes.c_int64
+        self._library = library
+        self._panel = int(library.radixlm_panel())
         self._kept: list[Any] = []
 
-    def linear(self, linear: Linear) -> Matrix:
-        """Pack one projection."""
-        return self._matrix([linear.weight], linear.bias)
+    def linear(self, linear: Linear, *, halves: int = 1) -> Matrix:
+        """Pack one projection.
 
-    def halves(self, linear: Linear) -> Matrix:
-        """Pack a projection whose two halves' panels take turns."""
-        bias = linear.bias
-        turns = None if bias is None else self._take_turns(bias.chunk(2))
-        return self._matrix(_halved(linear.weight), turns)
+        Args:
+            linear: with any form of weight.
+            halves: 2 if its outputs are two halves, whose panels are computed in turns.
+        """
+        weight, bias = linear.weight, linear.bias
+        matrix = Matrix(halves=halves)
+        if bias is not None:
+            matrix.bias = self.floats(self._whole(bias.float(), halves))
+        if isinstance(weight, Plain):
+            values = exact(weight.values)
+            kind = BF16 if values.dtype == torch.bfloat16 else F32
+            self._pack(matrix, values, kind)
+        elif isinstance(weight, Int8):
+            self._pack(matrix, weight.codes, INT8)
+            matrix.scales = self.floats(self._whole(weight.scales.float(), halves))
+        else:
+            assert isinstance(weight, Int4), "every form has its panels"
+            self._pack(matrix, weight.codes, INT4)
+            matrix.group = weight.group
+            scales = self._whole(weight.scales.float(), halves)
+            middles = self._whole(weight.middles.float(), halves)
+            lowest = middles - ZERO_CODE * scales
+            # A code is read where it lies in a word: behind those of the registers before its own.
+            places = 16.0 ** -torch.arange(REGISTERS)
+            registers = scales.view(-1, REGISTERS, self._panel // REGISTERS, scales.shape[1])
+            matrix.scales = self._turned((registers * places[:, None, None]).view(scales.shape))
+            matrix.lowest = self._turned(lowest)
+        return matrix
 
     def floats(self, values: Tensor) -> int:
         """Return the address of values as f32."""
@@ -69,93 +96,34 @@ class Packer:
         """What the tensors that are kept take in memory."""
         return sum(kept.nbytes for kept in self._kept if isinstance(kept, Tensor))
 
-    def _matrix(self, weights: Sequence[Weight], bias: Tensor | None) -> Matrix:
-        """Pack weights of one form, whose panels take turns."""
-        form = weights[0]
-        values, *sides = zip(*map(_tensors, weights), strict=True)
-        others = [self._take_turns(side) for side in sides]  # small beside the values
-        if bias is not None:
-            bias = self._padded(bias.float())
-        matrix = Matrix(
-            bias=None if bias is None else self.floats(bias),
-            num_panels=len(values) * self._num_panels(values[0]),
-            inputs=values[0].shape[1],
-        )
-        if isinstance(form, Plain):
-            is_half = all(map(_is_half, values))
-            matrix.kind = BF16 if is_half else F32
-            dtype = torch.bfloat16 if is_half else torch.float32
-            matrix.panels = self._panels(values, dtype, 2 if is_half else 1)
-        elif isinstance(form, Int8):
-            matrix.kind, matrix.group = INT8, matrix.inputs
-            matrix.panels = self._panels(values, values[0].dtype, 4)
-            matrix.scales = self.floats(others[0].float() * 2.0**-24)  # as the kernel takes bytes
-        else:
-            assert isinstance(form, Int4), "every form has its panels"
-            matrix.kind, matrix.group = INT4, form.group
-            matrix.inputs *= 2
-            matrix.panels = self._panels(values, values[0].dtype, 4)
-            scales, middles = (other.float() for other in others)
-            matrix.scales = self._panels([scales], torch.float32)
-            matrix.lowest = self._panels([middles - ZERO_CODE * scales], torch.float32)
-        return matrix
+    def _pack(self, matrix: Matrix, values: Tensor, kind: int) -> None:
+        """Pack the numbers of a weight, [out, in] or as many as a byte holds of them."""
+        rows = self._whole(values, matrix.halves)
+        matrix.kind, matrix.num_panels = kind, len(rows) // self._panel
+        matrix.inputs = rows.shape[1] * (2 if kind == INT4 else 1)
+        matrix.panels = self._turned(rows, kind)
 
-    def _panels(self, parts: Sequence[Tensor], dtype: torch.dtype, together: int = 1) -> int:
-        """Return the address of [panels, columns / together, panel, together].
+    def _turned(self, rows: Tensor, kind: int = F32) -> int:
+        """Turn rows into panels where they lie, and return their address."""
+        panels, inputs = len(rows) // self._panel, rows.shape[1] * (2 if kind == INT4 else 1)
+        sizes = map(ctypes.c_int64, (kind, panels, inputs, torch.get_num_threads()))
+        self._library.radixlm_pack(ctypes.c_void_p(rows.data_ptr()), *sizes)
+        return self.address(rows)
 
-        Nothing is held but the parts and what is packed: a copy of the largest matrix, an output
-        head, would be an eighth of a model.
-        """
-        size, groups = self._panel, parts[0].shape[1] // together
-        count = len(parts) * self._num_panels(parts[0])
-        packed = torch.empty(count, groups, size, together, dtype=dtype)
-        for turn, part in enumerate(parts):
-            into = packed[turn :: len(parts)]
-            whole, rest = divmod(len(part), size)
-            rows = part.view(len(part), groups, together)
-            full = rows[: whole * size].view(whole, size, groups, together)
-            into[:whole] = full.permute(0, 2, 1, 3)
-            into[whole:] = 0
-            if rest:
-                into[whole, :, :rest] = rows[whole * size :].permute(1, 0, 2)
-        return self.address(packed)
-
-    def _num_panels(self, rows: Tensor) -> int:
-        """How many panels a part has: an even number."""
-        return 2 * -(-len(rows) // (2 * self._panel))
-
-    def _take_turns(self, parts: Iterable[Tensor]) -> Tensor:
-        """Interleave rows by whole panels, filled up with zeros to an even number of panels."""
-        padded = [self._padded(part) for part in parts]
-        panels = [part.view(-1, self._panel, *part.shape[1:]) for part in padded]
-        return torch.stack(panels, 1).flatten(0, 2)
-
-    def _padded(self, rows: Tensor) -> Tensor:
-        missing = -len(rows) % (2 * self._panel)
-        return torch.cat((rows, rows.new_zeros(missing, *rows.shape[1:])))
+    def _whole(self, rows: Tensor, halves: int) -> Tensor:
+        """Return [out, ...] with zeros behind each half, up to whole panels."""
+        size = len(rows) // halves
+        if not (missing := -size % self._panel):
+            return rows.contiguous()
+        parts = rows.view(halves, size, *rows.shape[1:])
+        zeros = rows.new_zeros(halves, missing, *rows.shape[1:])
+        return torch.cat((parts, zeros), 1).flatten(0, 1)
 
 
 def exact(weight: Tensor) -> Tensor:
-    """Return numbers as bfloat16 if that holds them all."""
-    return weight.bfloat16() if _is_half(weight) else weight
-
-
-def _is_half(weight: Tensor) -> bool:
-    """Whether bfloat16 holds all the numbers of [rows, columns]."""
+    """Return numbers as bfloat16 if that holds all those of [rows, columns]."""
     if weight.dtype == torch.bfloat16:
-        return True
+        return weight
     pieces = (weight[start : start + ROWS] for start in range(0, len(weight), ROWS))
-    return all(torch.equal(piece.bfloat16().to(piece.dtype), piece) for piece in pieces)
-
-
-def _tensors(weight: Weight) -> tuple[Tensor, ...]:
-    """Return what a weight consists of, each with a row for every output."""
-    assert isinstance(weight, Plain | Int8 | Int4), "every form has its panels"
-    return tuple(getattr(weight, part.name) for part in fields(weight))
-
-
-def _halved(weight: Weight) -> list[Weight]:
-    """Return the two halves of a weight's outputs."""
-    halves = zip(*(part.chunk(2) for part in _tensors(weight)), strict=True)
-    kind: type[Any] = type(weight)
-    return [kind(*half) for half in halves]
+    is_exact = all(torch.equal(piece.bfloat16().to(piece.dtype), piece) for piece in pieces)
+    return weight.bfloat16() if is_exact else weight

@@ -11,6 +11,7 @@
 
 #include "attention.h"
 #include "matrix.h"
+#include "packing.h"
 #include "team.h"
 #include "vector.h"
 
@@ -22,7 +23,7 @@ struct Layer {
   int64_t window;       // positions that a query sees, its own included; 0: all
   Matrix out;
   const float* mlp_norm;  // [hidden]
-  Matrix gate_up;         // the panels of gate and up take turns: even ones gate, odd ones up
+  Matrix gate_up;         // in halves: gate, and up
   Matrix down;
   void* keys;  // [slots, kv_heads, head_dim]
   void* values;
@@ -108,19 +109,17 @@ void embed_packed<bf16>(const Matrix& head, int64_t token, float* to) {
 }
 
 template <>
-void embed_packed<Bytes>(const Matrix& head, int64_t token, float* to) {
-  const Bytes* panel = static_cast<const Bytes*>(head.panels) + token / PANEL * head.in / 4 * PANEL;
-  for (int64_t k = 0; k < head.in; ++k) {
-    const auto value = static_cast<int8_t>(panel[k / 4 * PANEL + token % PANEL].bits >> k % 4 * 8);
-    to[k] = value * (head.scales[token] * 0x1p24f);
-  }
+void embed_packed<int8_t>(const Matrix& head, int64_t token, float* to) {
+  const int8_t* panel = static_cast<const int8_t*>(head.panels) + token / PANEL * head.in * PANEL;
+  for (int64_t k = 0; k < head.in; ++k)
+    to[k] = panel[k * PANEL + token % PANEL] * head.scales[token];
 }
 
 void embed(const Model& m, int64_t token, float* to) {
   if (!m.embedding) switch (m.head.kind) {
       case F32: return embed_packed<float>(m.head, token, to);
       case BF16: return embed_packed<bf16>(m.head, token, to);
-      default: return embed_packed<Bytes>(m.head, token, to);  // int4 is never a head's
+      default: return embed_packed<int8_t>(m.head, token, to);  // int4 is never a head's
     }
   if (m.embedding_is_bf16) {
     const bf16* from = static_cast<const bf16*>(m.embedding) + token * m.hidden;
@@ -243,18 +242,24 @@ void run_layer(Member& team, const Work& w, const Layer& layer) {
   const int64_t tokens = w.p.tokens, q_width = m.heads * m.head_dim;
   const int64_t stride = q_width + 2 * m.kv_heads * m.head_dim;
   const auto add_to_hidden = [&](int64_t row, int64_t first, const float* values) {
-    const int64_t count = std::min<int64_t>(2 * PANEL, m.hidden - first);
+    const int64_t count = std::min<int64_t>(PANEL, m.hidden - first);
     for (int64_t i = 0; i < count; ++i) w.hidden[row * m.hidden + first + i] += values[i];
   };
   const auto put_qkv = [&](int64_t row, int64_t first, const float* values) {
-    const int64_t count = std::min<int64_t>(2 * PANEL, stride - first);
+    const int64_t count = std::min<int64_t>(PANEL, stride - first);
     std::copy(values, values + count, w.qkv + row * stride + first);
   };
+  const int64_t up = layer.gate_up.num_panels / 2 * PANEL;  // the first output of that half
   const auto put_gated = [&](int64_t row, int64_t first, const float* values) {
-    float* to = w.gated + row * m.intermediate + first / 2;
-    for (int i = 0; i < PANEL && first / 2 + i < m.intermediate; i += LANES) {
-      const Vec gate = load(values + i), up = load(values + PANEL + i);
-      store(to + i, gate / (1.0f + exponential(-gate)) * up);
+    const int64_t at = first % up, count = std::min<int64_t>(PANEL, m.intermediate - at);
+    float* to = w.gated + row * m.intermediate + at;
+    if (first < up) {
+      std::copy(values, values + count, to);
+      return;
+    }
+    for (int64_t i = 0; i < count; i += LANES) {
+      const Vec gate = load(to + i);
+      store(to + i, gate / (1.0f + exponential(-gate)) * load(values + i));
     }
   };
 
@@ -300,8 +305,8 @@ void run_pass(Member& team, const Work& w) {
   if (w.p.states) return;
   multiply(team, w.m.head, w.normed, w.m.hidden, w.p.wanted,
            [&](int64_t row, int64_t first, const float* values) {
-             const int64_t count = std::min<int64_t>(2 * PANEL, vocab - first);
-             if (count > 0) std::copy(values, values + count, w.p.logits + row * vocab + first);
+             const int64_t count = std::min<int64_t>(PANEL, vocab - first);
+             std::copy(values, values + count, w.p.logits + row * vocab + first);
            });
 }
 
@@ -344,6 +349,11 @@ Work make_work(Runner& runner, const Pass& p) {
 extern "C" {
 
 int64_t radixlm_panel() { return PANEL; }
+
+// See `pack`.
+void radixlm_pack(void* rows, int64_t kind, int64_t num_panels, int64_t in, int64_t threads) {
+  pack(static_cast<char*>(rows), static_cast<Kind>(kind), num_panels, in, threads);
+}
 
 // What `model` points to must outlive the runner.
 void* radixlm_decoder_new(const Model* model, int64_t threads) {
