@@ -56,6 +56,12 @@ EXPECTED = {
     "batch": ["positive  I love this lamp", "negative  The chair broke"],
     "agent": ["calculator('31 * 12') = 372", "Japan has 124 million people"],
     "server_client": ["Paris", "Rome", "Madrid"],
+    "images": [
+        "the same again",
+        "prompt 43 tokens: 0 cached",
+        "prompt 43 tokens: 42 cached",
+        "prompt 43 tokens: 6 cached",
+    ],
     "compiled": ["the client calls population()", "Paris", "Tokyo", "requests: 3"],
 }
 
@@ -63,6 +69,8 @@ EXPECTED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_an_example_runs_and_prints_what_it_promises(example: Path) -> None:
+    if example.stem == "images":
+        pytest.importorskip("PIL", reason="Pillow, of the extra `vision`, is not installed")
     printed = run(example)
     missing = [text for text in EXPECTED[example.stem] if text not in printed]
     assert not missing, printed
