@@ -66,7 +66,7 @@ class Analysis:
         """
         self.speller = speller
         self.recogniser: Recogniser | None = None
-        read = outline(spec, core, numbers)
+        read = outline(spec, core, numbers, speller.vocabulary)
         self._is_regular = read is not None and read.is_regular
         self._inexact: set[Position] = set()
         if read is not None:

@@ -162,11 +162,16 @@ class GrammarCompiler:
         self._deadlines: deque[Pending] = deque()  # the first due first
         self._counts = Counts()
         self._is_closed = False
-        stop_ids = tuple(sorted(vocabulary.stop_ids))
-        where = None if folder is None else str(folder)
-        self._shop = make_shop(
-            Setup(vocabulary.tokens, stop_ids, backend, limits, where, max_folder_bytes), self._hear
+        setup = Setup(
+            vocabulary.tokens,
+            tuple(sorted(vocabulary.stop_ids)),
+            backend,
+            limits,
+            None if folder is None else str(folder),
+            max_folder_bytes,
+            vocabulary.special,
         )
+        self._shop = make_shop(setup, self._hear)
         # A daemon: it must not hold up the end of the process.
         threading.Thread(target=self._watch, name="grammar-deadlines", daemon=True).start()
 

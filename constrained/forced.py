@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from .special import decoded, is_code, pieces
 from .vocab import Vocabulary
 
 __all__ = ["CONTEXT_TOKENS", "Run", "Spelling"]
@@ -51,6 +52,9 @@ class Spelling:
                 spells the text byte by byte: one that normalises (NFC) forces nothing there.
         """
         self._tokens = vocabulary.tokens
+        self._special = {
+            decoded(text): token for token, text in enumerate(vocabulary.tokens) if is_code(text)
+        }
         self._encode = encode
         self._sorted = sorted(token for token in vocabulary.tokens if len(token) > 1)
         self._longest = max(map(len, vocabulary.tokens))
@@ -61,16 +65,28 @@ class Spelling:
 
         Args:
             before: the sequence, of which the last `CONTEXT_TOKENS` are looked at.
-            forced: what comes next, beginning with a whole character.
+            forced: what comes next, beginning with a whole character; its special tokens are
+                themselves, and what is before one is certain.
 
         Cost: as `encode` on a few short texts, for a text that is new in its context.
         """
         context = b""
         for token in reversed(before[-CONTEXT_TOKENS:]):
-            if not self._tokens[token]:  # special: what is before it is another text
+            spelled = self._tokens[token]
+            if not spelled or is_code(spelled):  # what is before it is another text
                 break
-            context = self._tokens[token] + context
-        return self._spelled(_whole_characters(context), forced[:MAX_CHARACTERS])
+            context = spelled + context
+        text, *rest = pieces(forced)
+        run = self._spelled(_whole_characters(context), text[:MAX_CHARACTERS]) if text else NONE
+        while rest and len(text) <= MAX_CHARACTERS and (run.tokens or not text):
+            special, text, *rest = rest
+            run = Run((*run.tokens, self._special[special]), len(run.tokens) + 1)
+            if text:
+                more = self._spelled("", text[:MAX_CHARACTERS])
+                run = Run(run.tokens + more.tokens, run.certain + more.certain)
+                if not more.tokens:
+                    break
+        return run
 
     def _spell(self, context: str, forced: str) -> Run:
         # Last a line of its own: SentencePiece puts a space in front of a text's first word.

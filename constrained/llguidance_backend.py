@@ -38,6 +38,7 @@ from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .regexes import rust_syntax
 from .spec import GrammarSpec, Kind, parse_json
+from .special import decoded, is_code
 from .spelt import Spelt
 from .tags import read_tags
 from .tags_lark import lark_of
@@ -78,6 +79,7 @@ LAYOUTS: dict[Whitespace, dict[str, Any]] = {
     },
 }
 
+_SPECIAL = re.compile(rb"\xff\[(\d+)\]")  # a special token among forced bytes
 _CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
 
 # A mask holds every token that may come, not only the canonical one of a forced text: which tokens
@@ -116,8 +118,8 @@ class Compiler:
             if spec.kind in ("json_schema", "json_object"):
                 return compile_json(spec, lambda plan: self._of_json(spec, plan))
             if spec.kind == "structural_tag":
-                tags = read_tags(spec)
-                lark = lark_of(tags.part, lambda plan: _json(plan.core))
+                tags = read_tags(spec, self._vocabulary)
+                lark = lark_of(tags.part, lambda plan: _json(plan.core), self._vocabulary)
                 return self._grammar(spec, lark, tags.contract, True)
             return self._grammar(spec, _lark(spec), Contract(), True)
         except RecursionError as error:
@@ -299,7 +301,10 @@ class Matcher:
         if self._is_stopped:
             return ""
         forced: bytes = self._matcher.compute_ff_bytes()
-        return forced.decode(errors="ignore") if _is_boundary(forced) else ""
+        if not _is_boundary(forced):
+            return ""
+        tokens = self._compiler.vocabulary.tokens
+        return decoded(_SPECIAL.sub(lambda found: tokens[int(found[1])], forced))
 
     def row(self) -> Row:
         """Return which tokens may come next.
@@ -331,9 +336,14 @@ class _Tokens:
     """What llguidance reads of a tokenizer."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        # 0xFF is in no UTF-8: llguidance's mark of a token that is no text.
-        self.tokens = [text or b"\xff<%d>" % token for token, text in enumerate(vocabulary.tokens)]
-        self.special_token_ids = [t for t, text in enumerate(vocabulary.tokens) if not text]
+        # So llguidance spells those that are no text, in what it reads and in what it forces.
+        self.tokens = [
+            b"\xff[%d]" % token if not text or is_code(text) else text
+            for token, text in enumerate(vocabulary.tokens)
+        ]
+        self.special_token_ids = [
+            token for token, text in enumerate(vocabulary.tokens) if not text or is_code(text)
+        ]
         self.eos_token_id = min(vocabulary.stop_ids)
         self.bos_token_id = None
 

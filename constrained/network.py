@@ -22,6 +22,7 @@ from .ebnf import Charset
 from .errors import LimitError, UnsupportedError
 from .expressions import Choice, Expression, Literal, OneOf, Reference, Repeat, Rules
 from .expressions import Sequence as Concatenation
+from .special import encoded
 
 __all__ = ["Network", "Way"]
 
@@ -153,7 +154,7 @@ class _Draft:
         """Add an expression; return the node before it, given the one behind it."""
         match expression:
             case Literal(text=text):
-                return self._literal(text.encode(), end)
+                return self._literal(encoded(text), end)
             case OneOf(chars=chars):
                 return self._set(chars, end)
             case Concatenation(parts=parts):

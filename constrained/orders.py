@@ -48,6 +48,7 @@ class Setup(msgspec.Struct, frozen=True):
     limits: Limits
     folder: str | None  # of what is kept on disk
     folder_bytes: int  # and how much that may be
+    special: tuple[str, ...] = ()  # of the vocabulary
 
 
 class Compile(msgspec.Struct, frozen=True, tag="compile"):

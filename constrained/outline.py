@@ -22,6 +22,7 @@ from .schema import lower_schema, schema_expression
 from .spec import GrammarSpec, Reasoning, parse_json
 from .tags import Constant, Joined, Until, read_tags
 from .tags_ebnf import ebnf_of
+from .vocab import Vocabulary
 
 __all__ = ["Outline", "outline"]
 
@@ -43,24 +44,29 @@ class Outline:
     is_regular: bool = False
 
 
-def outline(spec: GrammarSpec, core: Core, numbers: Unbounded) -> Outline | None:
+def outline(
+    spec: GrammarSpec, core: Core, numbers: Unbounded, vocabulary: Vocabulary
+) -> Outline | None:
     """Return the outline of a spec; None where there is none.
 
     Args:
         spec: what was compiled.
         core: the core schema that it became, if it is of JSON.
         numbers: how the back end writes those without bounds.
+        vocabulary: whose special tokens marks may be.
     """
     try:
-        found = _of_kind(spec, core, numbers)
+        found = _of_kind(spec, core, numbers, vocabulary)
         if found is None or spec.reasoning is None:
             return found
-        return _behind(spec.reasoning, found)
+        return _behind(spec.reasoning, found, vocabulary)
     except (GrammarError, UnreadableError, RecursionError):
         return None
 
 
-def _of_kind(spec: GrammarSpec, core: Core, numbers: Unbounded) -> Outline | None:
+def _of_kind(
+    spec: GrammarSpec, core: Core, numbers: Unbounded, vocabulary: Vocabulary
+) -> Outline | None:
     match spec.kind:
         case "regex":
             rules = _read(f"root ::= {lower_pattern(spec.source)}")
@@ -76,14 +82,15 @@ def _of_kind(spec: GrammarSpec, core: Core, numbers: Unbounded) -> Outline | Non
         case "json_schema" | "json_object":
             return _of_schema(core, numbers, spec.layout)
         case "structural_tag":
-            return _of_tags(spec, numbers)
+            return _of_tags(spec, numbers, vocabulary)
         case "lark":
             return None
 
 
-def _behind(reasoning: Reasoning, answer: Outline) -> Outline:
+def _behind(reasoning: Reasoning, answer: Outline, vocabulary: Vocabulary) -> Outline:
     """Put reasoning before an outline, without its bound: that only ever shortens it."""
-    marks = (Constant(reasoning.begin), Until((reasoning.end,), None), Constant(reasoning.gap))
+    begin, end, gap = map(vocabulary.written, (reasoning.begin, reasoning.end, reasoning.gap))
+    marks = (Constant(begin), Until((end,), None), Constant(gap))
     front = _read(ebnf_of(Joined(marks), prefix="reasoning."))
     inner = {name: renamed(body, "root", ANSWER) for name, body in answer.rules.items()}
     rules = {**front, **inner, ANSWER: inner["root"]}
@@ -100,7 +107,7 @@ def _of_schema(core: Core, numbers: Unbounded, layout: Layout) -> Outline:
         return Outline(_read(text), is_exact=is_exact and layout.property_order == "declared")
 
 
-def _of_tags(spec: GrammarSpec, numbers: Unbounded) -> Outline:
+def _of_tags(spec: GrammarSpec, numbers: Unbounded, vocabulary: Vocabulary) -> Outline:
     is_exact = True
 
     def write(core: Core, rules: ebnf.Rules) -> str:
@@ -112,7 +119,8 @@ def _of_tags(spec: GrammarSpec, numbers: Unbounded) -> Outline:
             is_exact = is_exact and is_same
             return schema_expression(near, rules, numbers)
 
-    text = ebnf_of(read_tags(spec).part, write, counts_text=False)
+    part = read_tags(spec, vocabulary).part
+    text = ebnf_of(part, write, counts_text=False)
     is_exact = is_exact and "max_chars" not in spec.source and "(=" not in spec.source
     return Outline(_read(text), is_exact=is_exact)
 

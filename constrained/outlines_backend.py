@@ -34,6 +34,7 @@ from .plan import Plan, compile_json
 from .regular import regular_pattern
 from .schema import lower_schema
 from .spec import GrammarSpec, Kind, parse_json
+from .special import is_code
 from .vocab import Vocabulary
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Compiler:
         self._vocabulary = vocabulary
         ids: dict[bytes, list[int]] = {}
         for token, text in enumerate(vocabulary.tokens):
-            if text and token not in vocabulary.stop_ids:
+            if text and not is_code(text) and token not in vocabulary.stop_ids:
                 ids.setdefault(text, []).append(token)
         self._opening = vocabulary.size  # an id that no other text has
         ids.setdefault(OPENING, []).append(self._opening)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from .grammar import Matcher
 from .spec import Reasoning
+from .special import decoded, encoded, is_code
 from .spelling import speller_of
 from .vocab import Vocabulary
 
@@ -68,16 +69,19 @@ class Frame:
         """
         self.begin = begin
         self.vocabulary = vocabulary
-        self.opening = reasoning.begin.encode()
-        self.end = reasoning.end.encode()
-        self.closing = self.end + reasoning.gap.encode()
+        self.opening = encoded(vocabulary.written(reasoning.begin))
+        self.end = encoded(vocabulary.written(reasoning.end))
+        self.closing = self.end + encoded(vocabulary.written(reasoning.gap))
         self.max_tokens = reasoning.max_tokens
         self.start = self.placed(Standing(Part.OPENING))
         self._back = _fallbacks(self.end)
         self._rows: dict[tuple[Part, int, bytes, bool], Row] = {}
         # Made here, so that no mask waits for it: 0.1 s for a large vocabulary, once.
         self._texts = _texts_of(vocabulary)
-        self._closers = _tokens_with(vocabulary, self.end[-1:])
+        special = [text for text in vocabulary.tokens if is_code(text) and text in self.end]
+        self._special = tuple(special)  # of the closing mark
+        self._closers = {*_tokens_with(vocabulary, self.end[-1:])}
+        self._closers.update(map(vocabulary.tokens.index, special))
 
     def placed(self, standing: Standing) -> Standing:
         """Return where a text stands before its next token: a part that is whole leads on."""
@@ -116,13 +120,19 @@ class Frame:
                 return None
             else:
                 offset += 1
-        begun = _begun(bytes(free))
+        begun = self._begun(bytes(free))
         # A token that begins in the opening mark is one of reasoning if more than the mark is said.
         is_spent = standing.part is Part.FREE or len(free) > min(offset, len(self.end))
         spent = standing.spent + is_spent
         if begun is None or self._is_past(spent, is_whole=not begun):
             return None
         return self.placed(Standing(part, offset, begun, spent)), answer
+
+    def _begun(self, free: bytes) -> bytes | None:
+        """As `_begun`; the closing mark's special tokens stand where a character may."""
+        for code in self._special:
+            free = free.replace(code, b" ")
+        return _begun(free)
 
     def _is_past(self, spent: int, *, is_whole: bool) -> bool:
         """Whether so many tokens are too many; the last ends with a whole character."""
@@ -144,7 +154,11 @@ class Frame:
         if standing.part is Part.FREE and not standing.begun:
             bits[: len(tokens)] = self._texts.whole if is_last else self._texts.free
             head = self.end[: standing.offset]
-            asked = (token for token in self._closers if self.end in head + tokens[token])
+            asked = (
+                token
+                for token in self._closers
+                if is_code(tokens[token]) or self.end in head + tokens[token]
+            )
         elif standing.part is Part.FREE:
             firsts = range(0x80, 0xC0)
             asked = (token for byte in firsts for token in self._texts.by_first.get(byte, ()))
@@ -250,7 +264,7 @@ class Reasoned:
         """Return the text that must come next."""
         forced = b"".join(self._forced())
         is_boundary = not forced or forced[0] & 0xC0 != 0x80  # else in the middle of a character
-        return forced.decode(errors="ignore") if is_boundary else ""
+        return decoded(forced) if is_boundary else ""
 
     def _forced(self) -> Iterator[bytes]:
         standing = self._past[-1]
@@ -259,7 +273,7 @@ class Reasoned:
         elif standing.part is Part.CLOSING:
             yield self._frame.closing[standing.offset :]
         if standing.part in (Part.CLOSING, Part.ANSWER):
-            yield self._answer.forced().encode()
+            yield encoded(self._answer.forced())
 
 
 def _fallbacks(mark: bytes) -> list[int]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from .grammar import Matcher
 from .recogniser import Position
+from .special import encoded
 from .spelling import Speller
 
 __all__ = ["Guide", "searched"]
@@ -82,7 +83,7 @@ class _Branch:
         self.path = path
         self._follow(guide.proposed(position) or (), guide)
         if not matcher.is_accepting and (text := matcher.forced()):
-            self._follow(guide.speller.tokens(text.encode()) or (), guide)
+            self._follow(guide.speller.tokens(encoded(text)) or (), guide)
         self.tokens = [] if matcher.is_accepting else _choices(matcher, guide.speller)
 
     def _follow(self, tokens: Sequence[int], guide: Guide) -> None:

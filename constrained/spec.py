@@ -212,7 +212,8 @@ class GrammarSpec(msgspec.Struct, frozen=True):
             case "choices":
                 _check_choices(parse_json(self.source, kind=self.kind))
             case "structural_tag":
-                parse_json(self.source, kind=self.kind)
+                text = json.dumps(parse_json(self.source, kind=self.kind), ensure_ascii=False)
+                msgspec.structs.replace(self, source=text)._check_text()
             case "regex" | "ebnf" | "gbnf" | "lark" | "json_object":
                 pass
         return self

@@ -46,7 +46,7 @@ class Speller:
     @property
     def has_every_byte(self) -> bool:
         """Whether each byte is a token: no text has more tokens than bytes then."""
-        return all(bytes([byte]) in self._ids for byte in range(256))
+        return all(bytes([byte]) in self._ids for byte in range(255))  # 0xFF is in no text
 
     def counts(self, text: bytes) -> list[int]:
         """Return, from each byte of a text on, how many tokens spell the rest. Some are kept."""

@@ -130,7 +130,8 @@ def code_digest() -> str:
 def vocabulary_digest(vocabulary: Vocabulary) -> str:
     """Return what tells a vocabulary from others: all of its tokens."""
     digest = blake2b(digest_size=DIGEST_BYTES)
-    digest.update(msgspec.msgpack.encode((vocabulary.tokens, sorted(vocabulary.stop_ids))))
+    parts = vocabulary.tokens, sorted(vocabulary.stop_ids), vocabulary.special
+    digest.update(msgspec.msgpack.encode(parts))
     return digest.hexdigest()
 
 

@@ -21,6 +21,8 @@ from .gbnf import one_line_rules
 from .pattern import lower_pattern
 from .plan import Plan, compile_json
 from .spec import GrammarSpec, parse_json
+from .special import character, pieces
+from .vocab import Vocabulary
 
 __all__ = [
     "KIND",
@@ -122,6 +124,7 @@ class Islands:
     """Free text in which a trigger opens what belongs to it, to the very end."""
 
     after: Mapping[str, Part]  # trigger: what must follow it
+    free: tuple[str, ...]  # special tokens that may stand in the text, where triggers begin so
     at_least_one: bool
     stop_after_first: bool
 
@@ -145,10 +148,15 @@ class Tags:
 
     part: Part
     contract: Contract  # of its schemas, by pointers into the tag
+    special: str | None  # the pointer of a mark with a special token; None: there is none
 
 
-def read_tags(spec: GrammarSpec) -> Tags:
+def read_tags(spec: GrammarSpec, vocabulary: Vocabulary) -> Tags:
     """Read a spec of kind "structural_tag".
+
+    Args:
+        spec: the tag.
+        vocabulary: marks that are special tokens of it are read as these.
 
     Raises:
         GrammarError: it is malformed, or cannot be enforced; with a JSON pointer into the tag.
@@ -156,7 +164,7 @@ def read_tags(spec: GrammarSpec) -> Tags:
     document = parse_json(spec.source, kind=KIND)
     if not isinstance(document, dict):
         raise _malformed("", "a structural tag is an object", document)
-    reader = _Reader()
+    reader = _Reader(vocabulary)
     if "structures" in document:
         part = reader.part(_modern(document), "", is_last=True)
     else:
@@ -164,14 +172,16 @@ def read_tags(spec: GrammarSpec) -> Tags:
         if "format" not in document or extra:
             raise _malformed("", "give format, or structures and triggers", sorted(document))
         part = reader.part(document["format"], "/format", is_last=True)
-    return Tags(part, Contract(tuple(reader.findings)))
+    return Tags(part, Contract(tuple(reader.findings)), reader.special)
 
 
 @dataclass(slots=True)
 class _Reader:
     """One walk over a format."""
 
+    vocabulary: Vocabulary
     findings: list[Finding] = field(default_factory=list[Finding])
+    special: str | None = None
 
     def part(self, node: Any, at: str, *, is_last: bool) -> Part:
         """Read a format; `is_last`: nothing comes after it."""
@@ -191,7 +201,7 @@ class _Reader:
             )
         match kind:
             case "const_string":
-                return Constant(_text(node, "value", at))
+                return Constant(self._mark(_text(node, "value", at), f"{at}/value"))
             case "json_schema":
                 return self._schema(node.get("json_schema"), f"{at}/json_schema")
             case "regex":
@@ -205,7 +215,7 @@ class _Reader:
             case "or":
                 return Either(self._elements(node, at, is_last=is_last))
             case "tag":
-                begin = _text(node, "begin", at)
+                begin = self._mark(_text(node, "begin", at), f"{at}/begin")
                 return Joined((Constant(begin), self._after_begin(node, at, is_last)))
             case "triggered_tags":
                 return self._triggered(node, at, is_last=is_last)
@@ -230,11 +240,13 @@ class _Reader:
         ends = [ends] if isinstance(ends, str) else ends
         if not isinstance(ends, list) or not ends or not all(isinstance(e, str) for e in ends):
             raise _malformed(f"{at}/end", "end is a text, or a list of texts", tag.get("end"))
+        ends = [self._mark(end, f"{at}/end") for end in ends]
         if isinstance(content, dict) and content.get("type") == "any_text" and any(ends):
             if "" in ends:
                 raise _malformed(f"{at}/end", "free text with an end has no empty end", ends)
             free = self.part(content, f"{at}/content", is_last=True)
             assert isinstance(free, Free)
+            _check_alike(ends, f"{at}/end")
             return Until(tuple(ends), free.max_chars)
         inner = self.part(content, f"{at}/content", is_last=is_last and ends == [""])
         return Joined((inner, Either(tuple(map(Constant, ends)))))
@@ -250,6 +262,8 @@ class _Reader:
         triggers = _list(node, "triggers", at)
         if not all(isinstance(trigger, str) and trigger for trigger in triggers):
             raise _malformed(f"{at}/triggers", "triggers are texts, none empty", triggers)
+        marks = {trigger: self._mark(trigger, f"{at}/triggers") for trigger in triggers}
+        _check_alike(list(marks.values()), f"{at}/triggers")
         after: dict[str, list[Part]] = {}
         for index, tag in enumerate(_list(node, "tags", at)):
             place = f"{at}/tags/{index}"
@@ -258,10 +272,21 @@ class _Reader:
             trigger = min(filter(begin.startswith, triggers), key=len, default=None)
             if trigger is None:
                 raise _malformed(f"{place}/begin", f"begins with one of {triggers}", begin)
-            rest = (Constant(begin[len(trigger) :]), self._after_begin(tag, place, False))
-            after.setdefault(trigger, []).append(Joined(rest))
+            mark, whole = marks[trigger], self._mark(begin, f"{place}/begin")
+            if not whole.startswith(mark):
+                raise UnsupportedError(
+                    f"the trigger {trigger!r} ends inside a special token of {begin!r:.80}",
+                    kind=KIND,
+                    pointer=f"{place}/begin",
+                    hint="Give the whole special token as the trigger.",
+                )
+            rest = (Constant(whole[len(mark) :]), self._after_begin(tag, place, False))
+            after.setdefault(mark, []).append(Joined(rest))
+        first = {mark[0] for mark in after}
+        every = [character(index) for index in range(len(self.vocabulary.special))]
         return Islands(
-            {trigger: Either(tuple(rests)) for trigger, rests in after.items()},
+            {mark: Either(tuple(rests)) for mark, rests in after.items()},
+            tuple(one for one in every if one not in first) if first & {*every} else (),
             bool(node.get("at_least_one")),
             bool(node.get("stop_after_first")),
         )
@@ -273,10 +298,17 @@ class _Reader:
         )
         return Listed(
             Either(options),
-            _text(node, "separator", at),
+            self._mark(_text(node, "separator", at), f"{at}/separator"),
             bool(node.get("at_least_one")),
             bool(node.get("stop_after_first")),
         )
+
+    def _mark(self, text: str, at: str) -> str:
+        """Return a text with its special tokens as such."""
+        written = self.vocabulary.written(text)
+        if written != text:
+            self.special = self.special or at
+        return written
 
     def _schema(self, schema: Any, at: str) -> Part:
         if not isinstance(schema, dict | bool):
@@ -288,6 +320,17 @@ class _Reader:
             raise placed(error, at) from error
         self.findings += [replace(found, pointer=at + found.pointer) for found in plan.contract]
         return Valid(plan, at)
+
+
+def _check_alike(marks: list[str], at: str) -> None:
+    """Refuse free text that ends before a special token or before text: neither sees the other."""
+    if len({pieces(mark)[0] == "" and mark != "" for mark in marks}) > 1:
+        raise UnsupportedError(
+            "some of these marks begin with a special token of this tokenizer, and some with text",
+            kind=KIND,
+            pointer=at,
+            hint="Begin all of them with special tokens, or none.",
+        )
 
 
 def placed(error: GrammarError, at: str) -> GrammarError:

@@ -105,12 +105,14 @@ class _Writer:
 
     def _islands(self, part: Islands) -> str:
         after = {trigger: self.expression(rest) for trigger, rest in part.after.items()}
+        free = alternation(list(map(literal, part.free))) if part.free else None
+        others = None if free is None else self.rules.add(free)
         if part.stop_after_first:
-            return self._until(after, may_end=not part.at_least_one)
+            return self._until(after, may_end=not part.at_least_one, others=others)
         loop = self.rules.reserve()
         looped = {trigger: f"({rest} {loop})" for trigger, rest in after.items()}
-        self.rules.define(loop, self._until(looped, may_end=True))
-        return self._until(looped) if part.at_least_one else loop
+        self.rules.define(loop, self._until(looped, may_end=True, others=others))
+        return self._until(looped, others=others) if part.at_least_one else loop
 
     def _listed(self, part: Listed) -> str:
         tag = self.rules.add(self.expression(part.part))
@@ -119,7 +121,12 @@ class _Writer:
         return some if part.at_least_one else alternation([EMPTY, some])
 
     def _until(
-        self, after: Mapping[str, str], *, may_end: bool = False, most: int | None = None
+        self,
+        after: Mapping[str, str],
+        *,
+        may_end: bool = False,
+        most: int | None = None,
+        others: str | None = None,
     ) -> str:
         """Return free text up to the first of some marks, and the expression that follows it.
 
@@ -127,6 +134,7 @@ class _Writer:
             after: mark: expression.
             may_end: the text may also end without a mark.
             most: characters before the mark; None: any number.
+            others: the special tokens that may stand in the text; None: none may.
         """
         starts = {mark[:size] for mark in after for size in range(len(mark) + 1)}
         open_states = [s for s in starts if not any(s.endswith(mark) for mark in after)]
@@ -168,8 +176,10 @@ class _Writer:
                     options.append(f"({literal(char)} {rule(longest, passed)})")
             passed = text + len(state) + 1
             if most is None or passed <= most:
-                others = complement(charset((ord(char), ord(char)) for char in chars))
-                options.append(f"({one_of(others)} {rule('', passed)})")
+                rest = complement(charset((ord(char), ord(char)) for char in chars))
+                options.append(f"({one_of(rest)} {rule('', passed)})")
+            if others is not None:
+                options.append(f"({others} {rule('', passed)})")
             self.rules.define(names[state, text], alternation(options))
         return first
 

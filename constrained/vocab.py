@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
+
+from .special import MAX_SPECIAL, character, encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -22,12 +24,13 @@ class Vocabulary:
     """The token ids that a model's logits speak about. Compared by identity: make one for a model.
 
     `tokens[t]` is what id `t` adds to the text. It is empty for ids that add none and so are
-    never allowed in constrained text: special tokens (stop tokens are let in apart), and ids that
-    pad the logits.
+    never allowed in constrained text: stop tokens, which are let in apart, and ids that pad the
+    logits. Special tokens have bytes that no text has (`special.py`); no other token has these.
     """
 
     tokens: tuple[bytes, ...]  # [vocab_size]
     stop_ids: frozenset[int]
+    special: tuple[str, ...] = ()  # texts of special tokens; the place of each gives its code
 
     def __post_init__(self) -> None:
         if not self.stop_ids:
@@ -36,10 +39,17 @@ class Vocabulary:
             raise ValueError(f"stop_ids {bad} are outside 0..{len(self.tokens) - 1}")
 
     def is_spelled(self, token: int) -> bool:
-        """Whether a grammar can accept the id at all: it adds text, or stops."""
+        """Whether a grammar can accept the id at all: it adds text, or is special, or stops."""
         return 0 <= token < len(self.tokens) and (
             bool(self.tokens[token]) or token in self.stop_ids
         )
+
+    def written(self, mark: str) -> str:
+        """Return a mark as grammars write it: where it is a special token's text, as that token."""
+        if not self.special:
+            return mark
+        places, pattern = _special(self.special)
+        return pattern.sub(lambda found: character(places[found[0]]), mark)
 
     @property
     def size(self) -> int:
@@ -74,7 +84,23 @@ class Vocabulary:
         for token in {*tokenizer.all_special_ids, *stop_ids}:
             if 0 <= token < vocab_size:
                 tokens[token] = b""
-        return cls(tuple(tokens), frozenset(stop_ids))
+        # 0xFF is in no UTF-8, so that grammars can do without it.
+        tokens = [b"" if b"\xff" in spelled else spelled for spelled in tokens]
+        ids = set(added).difference(stop_ids)
+        special = sorted(one for one in ids if added[one].special and one < vocab_size)
+        special = special[:MAX_SPECIAL]
+        for index, token in enumerate(special):
+            tokens[token] = encoded(character(index))
+        texts = tuple(str(added[token]) for token in special)
+        return cls(tuple(tokens), frozenset(stop_ids), texts)
+
+
+@lru_cache(maxsize=4)
+def _special(texts: tuple[str, ...]) -> tuple[dict[str, int], re.Pattern[str]]:
+    """Return the place of each special token's text, and what finds them: the longest first."""
+    longest_first = sorted(filter(None, texts), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+    return {text: index for index, text in enumerate(texts)}, pattern
 
 
 def _spelling(decoder: dict[str, Any]) -> Callable[[str], bytes]:

@@ -126,7 +126,7 @@ class Lanes:
 
     def __init__(self, setup: Setup, say: Say) -> None:
         """Load all that the hands will need."""
-        vocabulary = Vocabulary(setup.tokens, frozenset(setup.stop_ids))
+        vocabulary = Vocabulary(setup.tokens, frozenset(setup.stop_ids), setup.special)
         self._backend = load_backend(setup.backend, vocabulary)
         self._say = say
         self._store: Store | None = None

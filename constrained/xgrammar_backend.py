@@ -38,6 +38,7 @@ from .pattern import lower_pattern
 from .plan import compile_json
 from .schema import lower_schema
 from .spec import GrammarSpec, Kind, parse_json
+from .special import is_code
 from .tags import read_tags
 from .tags_ebnf import ebnf_of
 from .vocab import Vocabulary
@@ -51,7 +52,7 @@ class Compiler:
     def __init__(self, vocabulary: Vocabulary) -> None:
         # An empty token is special to xgrammar: never in text. So are ids past the end.
         info = xgrammar.TokenizerInfo(
-            list(vocabulary.tokens),
+            [b"" if is_code(text) else text for text in vocabulary.tokens],
             vocab_type=xgrammar.VocabType.RAW,
             vocab_size=vocabulary.size,
             stop_token_ids=sorted(vocabulary.stop_ids),
@@ -82,7 +83,14 @@ class Compiler:
                     ),
                 )
             if spec.kind == "structural_tag":
-                tags = read_tags(spec)
+                tags = read_tags(spec, self._ids.vocabulary)
+                if tags.special is not None:
+                    raise UnsupportedError(
+                        "a mark is a special token of this tokenizer, which xgrammar cannot write",
+                        kind=spec.kind,
+                        pointer=tags.special,
+                        hint="Leave the back end to auto.",
+                    )
                 compiled = self._compiled(spec, ebnf_of(tags.part))
                 return self._grammar(spec, compiled, tags.contract, True)
             compiled = self._compiled(spec, _ebnf(spec))
@@ -185,7 +193,10 @@ class Matcher:
     def accept(self, token: int) -> bool:
         """Advance by a token."""
         # What can be told without xgrammar is: it writes a line to stderr for each of these.
-        if self._matcher.is_terminated() or not self._ids.vocabulary.is_spelled(token):
+        vocabulary = self._ids.vocabulary
+        if self._matcher.is_terminated() or not vocabulary.is_spelled(token):
+            return False
+        if is_code(vocabulary.tokens[token]):
             return False
         if not self._matcher.accept_token(token):
             return False

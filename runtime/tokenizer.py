@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -65,6 +66,14 @@ class Tokenizer:
         """The texts of special tokens, which `decode` may leave out."""
         added = self._tokenizer.added_tokens_decoder.values()
         return frozenset(str(token) for token in added if token.special)
+
+    def holds_special(self, text: str) -> bool:
+        """Whether the text of a special token is in a text."""
+        return self._special_text.search(text) is not None
+
+    @cached_property
+    def _special_text(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(re.escape, sorted(self.special_texts))) or "(?!)")
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Return the ids of `text`; special tokens written in it are recognised."""

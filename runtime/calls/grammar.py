@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, assert_never
 
 from ...ir.reasoning import Marks
@@ -13,18 +14,23 @@ from .tagged_grammar import tagged_arguments
 from .tool import Tool
 
 
-def forced_calls(written: Format, tools: Sequence[Tool], *, is_one: bool) -> Tag:
+def forced_calls(
+    written: Format, tools: Sequence[Tool], *, is_one: bool, stops: Collection[str] = ()
+) -> Tag:
     """The format, in structural tags, of calls and nothing else.
 
     Args:
         written: in its first layout.
         tools: at least one; any of them may be called.
         is_one: exactly one call, else any number from one on.
+        stops: texts of tokens that end a generation; where calls end with one, there is one call.
 
     Raises:
         ValueError: a tool's arguments cannot be written in this format.
     """
     layout = written.layouts[0]
+    if layout.end in stops:
+        layout, is_one = replace(layout, end=""), True
     calls: Tag = {
         "type": "tags_with_separator",
         "tags": [_call(layout, tool) for tool in tools],
@@ -35,9 +41,19 @@ def forced_calls(written: Format, tools: Sequence[Tool], *, is_one: bool) -> Tag
     return sequence(constant(layout.opens + layout.first), calls, constant("".join(layout.closes)))
 
 
-def checked_calls(written: Format, tools: Sequence[Tool]) -> Tag | None:
-    """The format of any text in which calls are well-formed; None where no mark begins them."""
+def checked_calls(
+    written: Format, tools: Sequence[Tool], *, stops: Collection[str] = ()
+) -> Tag | None:
+    """The format of any text in which calls are well-formed; None where no mark begins them.
+
+    Args:
+        written: in its first layout.
+        tools: those that may be called.
+        stops: texts of tokens that end a generation, and so the call before them.
+    """
     layout = written.layouts[0]
+    if layout.end in stops:
+        layout = replace(layout, end="")
     if not layout.mark:
         return None
     before, behind = layout.opens + layout.first, "".join(layout.closes)

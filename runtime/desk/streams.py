@@ -78,10 +78,21 @@ class Stream:
         sampling = self.submit.sampling
         self._detokenizer = Detokenizer(
             self.tokenizer,
-            skip_special_tokens=sampling.skip_special_tokens,
+            skip_special_tokens=sampling.skip_special_tokens and not self._has_special_marks(),
             follows=not self.tokenizer.is_opening(self.submit.tokens),
         )
         self._stops = Stops(sampling.stop, sampling.stop_regex)
+
+    def _has_special_marks(self) -> bool:
+        """Whether marks of the text are special tokens: without them it is not what it must be.
+
+        No others come in a text that reasons, or keeps to a structural tag.
+        """
+        sampling = self.submit.sampling
+        marks = sampling.structural_tag or ""
+        if (reasoning := sampling.reasoning) is not None:
+            marks += f"\n{reasoning.begin}\n{reasoning.end}\n{reasoning.gap}"
+        return self.tokenizer.holds_special(marks)
 
     def feed(self, delta: Delta) -> bool:
         """Take news from the scheduler.

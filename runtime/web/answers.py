@@ -24,14 +24,16 @@ class Formats:
         calls: None: calls are not told apart.
         thinking: None: thinking is not told apart.
         special: texts of special tokens, which decoding leaves out unless it is told not to.
+        stops: texts of the tokens that end a generation.
     """
 
     calls: Format | None
     thinking: Marks | Format | None
     special: frozenset[str]
+    stops: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, server: ServerConfig) -> Formats:
+    def of(cls, tokenizer: Tokenizer, server: ServerConfig, stop_ids: Collection[int]) -> Formats:
         """What the server's settings say, or the chat template where they say `auto`.
 
         Raises:
@@ -42,6 +44,7 @@ class Formats:
             find_format(server.tool_call_parser, template),
             find_thinking(server.reasoning_parser, template),
             tokenizer.special_texts,
+            frozenset(tokenizer.token_texts(list(stop_ids))),
         )
 
     @property

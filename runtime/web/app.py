@@ -63,7 +63,7 @@ def make_app(desk: Desk, server: ServerConfig, sampling: Mapping[str, Any]) -> w
     app["desk"] = desk
     app["server"] = server
     app["sampling"] = sampling
-    app["formats"] = Formats.of(desk.tokenizer, server)
+    app["formats"] = Formats.of(desk.tokenizer, server, desk.model.eos_token_ids)
     app["started"] = int(time.time())
     app["draining"] = asyncio.Event()
     app["open"] = set()

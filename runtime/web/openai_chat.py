@@ -108,7 +108,7 @@ class Chat:
         if self._formats.needs_special(has_tools=bool(self._tools.tools)):
             self._sampling.setdefault("skip_special_tokens", False)
         if not self._is_constrained():
-            tag = self._tools.constraint(self._formats.calls, open_marks)
+            tag = self._tools.constraint(self._formats.calls, open_marks, self._formats.stops)
             if tag is not None:
                 self._sampling["structural_tag"] = tag
         elif self._tools.choice == "required":

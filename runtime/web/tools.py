@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,7 +41,9 @@ class Tools:
         """What calls may be of: the schemas of arguments, by name."""
         return {tool.name: tool.parameters for tool in self.tools}
 
-    def constraint(self, written: Format | None, thinking: Marks | None) -> str | None:
+    def constraint(
+        self, written: Format | None, thinking: Marks | None, stops: Collection[str]
+    ) -> str | None:
         """The structural tag that calls must keep to; None: nothing is enforced.
 
         Calls are forced where the request says so. Else those of strict tools keep to their
@@ -50,6 +52,7 @@ class Tools:
         Args:
             written: how the model writes calls.
             thinking: the marks of thinking that is open already.
+            stops: texts of tokens that end a generation.
 
         Raises:
             InvalidRequestError: calls are to be forced, and cannot be.
@@ -57,7 +60,8 @@ class Tools:
         if self.choice == "auto":
             if written is None or not any(tool.is_strict for tool in self.tools):
                 return None
-            tag = checked_calls(written, [_loose(tool) for tool in self.tools])
+            tools = [_loose(tool) for tool in self.tools]
+            tag = checked_calls(written, tools, stops=stops)
         else:
             if written is None:
                 raise InvalidRequestError(
@@ -65,7 +69,7 @@ class Tools:
                     "start the server with --tool-call-parser"
                 )
             try:
-                tag = forced_calls(written, self.wanted, is_one=self.is_one)
+                tag = forced_calls(written, self.wanted, is_one=self.is_one, stops=stops)
             except ValueError as error:
                 raise InvalidRequestError(f"tool_choice cannot be forced: {error}") from error
         if tag is None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from radixlm.constrained.special import encoded
 from radixlm.constrained.vocab import Vocabulary
 
 TEXTS = [
@@ -20,7 +21,7 @@ def test_a_byte_level_vocabulary_spells_what_it_encodes(
         assert b"".join(vocabulary.tokens[token] for token in ids) == text.encode()
 
 
-def test_special_tokens_and_padding_spell_nothing_and_only_stops_are_let_in(
+def test_special_tokens_are_no_text_and_padding_is_nothing(
     tokenizer: PreTrainedTokenizerFast, vocabulary: Vocabulary
 ) -> None:
     start = tokenizer.convert_tokens_to_ids("<|im_start|>")
@@ -29,8 +30,12 @@ def test_special_tokens_and_padding_spell_nothing_and_only_stops_are_let_in(
     assert isinstance(stop, int)
     assert vocabulary.stop_ids == {stop}
     assert vocabulary.size == len(tokenizer) + 10
-    assert not vocabulary.is_spelled(start)
-    assert vocabulary.is_spelled(next(iter(vocabulary.stop_ids)))
+    assert vocabulary.written("a<|im_start|>b<|im_end|>") == "a\ud801b<|im_end|>"
+    assert vocabulary.tokens[start] == encoded("\ud801")
+    assert vocabulary.tokens[stop] == b""
+    assert [t for t, text in enumerate(vocabulary.tokens) if b"\xff" in text] == [0, start]
+    assert vocabulary.is_spelled(start)
+    assert vocabulary.is_spelled(stop)
     assert not any(map(vocabulary.is_spelled, [-1, len(tokenizer), vocabulary.size]))
 
 

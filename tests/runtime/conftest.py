@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,10 @@ CHATML = (  # with calls as Qwen's templates write them, and thinking left out o
 )
 
 
-def write_tiny_model(folder: Path, *, heads: int = 4) -> None:
+def write_tiny_model(folder: Path, *, heads: int = 4, marks: Sequence[str] = ()) -> None:
     """Write a Llama checkpoint with random weights and a tokenizer trained on `SENTENCES`.
 
-    With two heads they are wide enough for the compiled decoder.
+    With two heads they are wide enough for the compiled decoder. `marks` are special tokens, too.
     """
     import torch
     from tokenizers import Tokenizer as Trained
@@ -46,7 +46,7 @@ def write_tiny_model(folder: Path, *, heads: int = 4) -> None:
     trained.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=600,
-        special_tokens=SPECIAL,
+        special_tokens=[*SPECIAL, *marks],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -124,6 +124,23 @@ def test_strict_tools_hold_calls_to_their_schemas_and_leave_text_free(compiler: 
     assert checked_calls(FORMATS["llama3"], TOOLS) is None
 
 
+def test_a_mark_that_ends_a_generation_is_left_to_the_stop(compiler: Compiler) -> None:
+    stops = {"<|call|>", "<|return|>"}
+    tag = forced_calls(HARMONY, TOOLS, is_one=False, stops=stops)
+    grammar = compiled(compiler, tag)
+    rng = random.Random(0)
+    for _ in range(6):
+        text = drawn(grammar, rng)
+        assert "<|call|>" not in text
+        parser = open_parser(HARMONY, SCHEMAS, streams=False)
+        said, thought, calls = joined(parser.feed(text) + parser.finish())
+        assert (said, thought, len(calls)) == ("", "", 1)
+    checked = checked_calls(HARMONY, TOOLS, stops=stops)
+    assert checked is not None
+    head = "<|channel|>commentary to=functions.time <|constrain|>json<|message|>"
+    assert takes(compiled(compiler, checked), f'Hm.{head}{{"zone":"UTC"}}')
+
+
 def test_an_argument_that_is_no_name_cannot_be_a_keyword() -> None:
     tool = Tool("f", {"type": "object", "properties": {"a b": {}}})
     with pytest.raises(ValueError, match="'a b' of 'f' cannot be written as a keyword"):
