@@ -8,6 +8,7 @@ and all else is as with a real one (`pip install 'radixlm[vision]'`):
 
 import argparse
 import tempfile
+from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -60,7 +61,7 @@ def write_tiny_llava(folder):
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=words, bos_token="<s>", eos_token="</s>"
     )
-    small = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    small: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
     tower = transformers.CLIPVisionConfig(
         **small, num_attention_heads=2, image_size=SIZE, patch_size=PATCH
     )
@@ -72,9 +73,10 @@ def write_tiny_llava(folder):
     )
     transformers.set_seed(0)
     transformers.LlavaForConditionalGeneration(config).save_pretrained(folder)
-    sizes = {"size": {"shortest_edge": SIZE}, "crop_size": {"height": SIZE, "width": SIZE}}
     transformers.LlavaProcessor(
-        transformers.CLIPImageProcessor(**sizes),
+        transformers.CLIPImageProcessor(
+            size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}
+        ),
         tokenizer,
         patch_size=PATCH,
         num_additional_image_tokens=1,
@@ -87,7 +89,7 @@ def write_tiny_llava(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Questions about images, on a model that sees.")
     parser.add_argument("--model-path", help="a folder or an id of the hub; none: a tiny model")
     parser.add_argument("--image", help="a file or an address; none: a drawing")
     options = parser.parse_args()

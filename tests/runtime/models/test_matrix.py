@@ -23,7 +23,8 @@ def script() -> ModuleType:
 MATRIX = script()
 
 
-COMPILED = ("Mistral", "Qwen 2, 2.5", "Qwen 3", "LLaVA (SigLIP, Qwen 2)")  # families that the CPU kernels compute
+# Families that the CPU kernels compute.
+COMPILED = ("Mistral", "Qwen 2, 2.5", "Qwen 3", "LLaVA (SigLIP, Qwen 2)")
 
 
 @pytest.mark.slow
