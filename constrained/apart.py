@@ -15,6 +15,7 @@ value decide that: not below conjunctions, patterns of keys, and alternatives of
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,12 +165,16 @@ class _Walk:
         if dear is not None and (dear in self.texts or len(self.texts) < MAX_TEXTS):
             text = self.texts.setdefault(dear, len(self.texts))
             new = {key: value for key, value in new.items() if key not in OF_STRINGS}
-        if "object" in types and not core.get("patternProperties"):
+        if "object" in types:
+            patterns = core.get("patternProperties", {})
             if "properties" in core:
-                made = {key: self.of(part) for key, part in core["properties"].items()}
+                made = {
+                    key: (part, NOWHERE) if _matches(patterns, key) else self.of(part)
+                    for key, part in core["properties"].items()
+                }
                 new["properties"] = {key: part for key, (part, _) in made.items()}
                 members = {_written(key): shape for key, (_, shape) in made.items()}
-            if "additionalProperties" in core:
+            if "additionalProperties" in core and not patterns:
                 new["additionalProperties"], other = self.of(core["additionalProperties"])
         if "array" in types:
             if "prefixItems" in core:
@@ -221,6 +226,14 @@ def _may_be_wide(pattern: str) -> bool:
         return False
     is_closed = pattern[:1] == "^" and pattern[-1:] == "$" and pattern[-2:-1] != "\\"
     return not is_closed or "|" in pattern or _WIDE.search(pattern) is not None
+
+
+def _matches(patterns: Iterable[str], key: str) -> bool:
+    """Whether one of some patterns may match a key; a pattern that is not read may."""
+    try:
+        return any(re.search(pattern, key) for pattern in patterns)
+    except re.error:
+        return True
 
 
 def _written(key: str) -> bytes:

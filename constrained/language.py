@@ -192,16 +192,19 @@ class Language:
         self._high = NEVER - 1 if text.high is None else text.high
         self._rows: OrderedDict[tuple[int, int], NDArray[np.int32]] = OrderedDict()
         self._words = words = spelt.words(table.starts, table.of_start)
-        self._steps = np.array(table.steps, dtype=np.intp)
+        steps = np.array(table.steps, dtype=np.intp)
         distance = np.array(table.distance, dtype=np.int32)
         # Characters that complete the string behind each end of a word, in each state.
-        self._needs = np.full((len(words.ends), len(distance)), NEVER, dtype=np.int32)
-        self._needs[CLEAN] = distance
-        self._needs[CLOSED] = np.where(distance == 0, 0, NEVER)
+        needs = np.full((len(words.ends), len(distance)), NEVER, dtype=np.int32)
+        needs[CLEAN] = distance
+        needs[CLOSED] = np.where(distance == 0, 0, NEVER)
         for end in range(PARTIAL, len(words.ends)):
             kinds = [kind for kind in words.ends[end] if table.usable[kind]]
             if kinds:
-                self._needs[end] = distance[self._steps[:, kinds]].min(axis=1) + 1
+                needs[end] = distance[steps[:, kinds]].min(axis=1) + 1
+        self._num_classes = steps.shape[1]
+        self._steps = (steps * self._num_classes).ravel()
+        self._needs = np.repeat(needs, self._num_classes, axis=1).ravel()
 
     @property
     def start(self) -> tuple[int, int]:
@@ -252,11 +255,12 @@ class Language:
         Cost: 0.2 to 0.5 ms with 128,256 tokens; some are kept.
         """
         # Where every token fits the bound, all bounds are alike.
-        far = self._words.longest + len(self._steps) + 1
-        key = place[0], min(self._high - place[1], far)
-        known = self._rows.get(key)
+        left = min(self._high - place[1], self._words.longest + len(self._table.steps) + 1)
+        known = self._rows.get((place[0], left))
         if known is None:
-            known = self._rows[key] = self._words.row(self._steps, self._needs, *key)
+            state = place[0] * self._num_classes
+            known = self._words.row(self._steps, self._needs, state, left)
+            self._rows[place[0], left] = known
             if len(self._rows) > MAX_ROWS:
                 self._rows.popitem(last=False)
         return known

@@ -194,6 +194,8 @@ DEAR: dict[str, Any] = {"type": "string", "pattern": r"[0-9]+.[0-9]+$"}
         ({"type": "string", "pattern": r"(?=a).* .*b"}, False),
         ({"type": "object", "properties": {"a": DEAR}}, True),
         ({"type": "object", "patternProperties": {"^a": DEAR}}, False),
+        ({"properties": {"ab": DEAR}, "patternProperties": {"^a": {}}}, False),
+        ({"properties": {"ab": DEAR}, "patternProperties": {"^b": {}}}, True),
         ({"allOf": [DEAR, {"minLength": 2}]}, False),
         ({"anyOf": [DEAR, {"type": "integer"}]}, True),
         ({"anyOf": [DEAR, {"type": "string", "pattern": "^a$"}]}, False),
