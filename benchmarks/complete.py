@@ -2,6 +2,7 @@
 
     RADIXLM_DATA=folder python benchmarks/complete.py [--generations 2000] [--schemas 400]
         [--tokenizer shipped,qwen2.5,llama-3.1] [--seed 0] [--json]
+        [--whitespace flexible] [--property-order any]
 
 Schemas are sampled from jsonschema/maskbench_sample.jsonl.xz. Of each the engine's refusal of an
 empty budget states the minimum; then documents are generated at temperature 1.5, by a one-layer
@@ -134,9 +135,10 @@ def budgets(least: int, rng: random.Random) -> Iterator[int]:
 class Run:
     """Generations on one engine, and what became of them."""
 
-    def __init__(self, engine: Engine, rng: random.Random) -> None:
+    def __init__(self, engine: Engine, rng: random.Random, layout: dict[str, str]) -> None:
         self.engine = engine
         self.rng = rng
+        self.layout = layout
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
         self._gate = asyncio.Semaphore(CONCURRENT)
@@ -160,7 +162,7 @@ class Run:
         """Return the minimum that the refusal of a budget states."""
         try:
             async with self._gate:
-                params = {"max_new_tokens": budget, "json_schema": text}
+                params = {"max_new_tokens": budget, "json_schema": text, **self.layout}
                 await self.engine.async_generate("x", params)
         except GrammarError as error:
             found = re.search(r"a complete text needs (\d+) tokens", error.reason)
@@ -181,6 +183,7 @@ class Run:
             "temperature": 1.5,
             "json_schema": text,
             "sampling_seed": self.rng.getrandbits(32),
+            **self.layout,
         }
         try:
             async with self._gate:
@@ -193,6 +196,7 @@ class Run:
         self.counts["generations"] += 1
         self.counts["tokens"] += meta["completion_tokens"]
         self.counts["closed_by_budget"] += "closed_by_budget" in meta
+        self.counts["indented"] += "\n" in result["text"]
         self.counts["within_budget"] += meta["completion_tokens"] <= budget
         try:
             jsonschema.validate(json.loads(result["text"]), schema)
@@ -202,7 +206,9 @@ class Run:
             self.counts["valid_and_whole"] += 1
 
 
-def measure(name: str, generations: int, count: int, seed: int) -> dict[str, Any]:
+def measure(
+    name: str, generations: int, count: int, seed: int, layout: dict[str, str]
+) -> dict[str, Any]:
     """Generate with one tokenizer; return counts and costs."""
     rng = random.Random(seed)
     clock = Clock()
@@ -216,7 +222,7 @@ def measure(name: str, generations: int, count: int, seed: int) -> dict[str, Any
         ):
             clock.around(owner, method)
         with Engine(model_path=str(path), in_process=True, max_total_tokens=40_000) as engine:
-            run = Run(engine, rng)
+            run = Run(engine, rng, layout)
             chosen = schemas(count, rng)
             begun = time.perf_counter()
             asyncio.run(_all(run, chosen, generations))
@@ -268,12 +274,15 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--schemas", type=int, default=400, help="sampled for each tokenizer")
     parser.add_argument("--tokenizer", default=None, help="names with commas between")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--whitespace", default="compact")
+    parser.add_argument("--property-order", default="declared")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     named = TOKENIZERS if "RADIXLM_DATA" in os.environ else TOKENIZERS[:1]
     names = options.tokenizer.split(",") if options.tokenizer else named
     share = -(-options.generations // len(names))
-    results = [measure(name, share, options.schemas, options.seed) for name in names]
+    layout = {"whitespace": options.whitespace, "property_order": options.property_order}
+    results = [measure(name, share, options.schemas, options.seed, layout) for name in names]
     for result in results:
         print(" · ".join(f"{key} {value}" for key, value in result.items() if key != "wrong"))
         for line in result["wrong"][:10]:

@@ -8,21 +8,22 @@ from typing import Any
 
 from ..keywords import is_a, same
 from .complement import patterns_overlap
-from .form import Core
+from .form import ALL_TYPES, Core
 from .names import takes_name
 
 __all__ = ["are_disjoint", "types_of"]
 
 Definitions = Mapping[str, Core]
 
-ALL_TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})
 MAX_DEPTH = 4
 MAX_STEPS = 2_000
 
 
-def are_disjoint(left: Core, right: Core, definitions: Definitions) -> bool:
-    """Whether it is clear, within `MAX_STEPS`, that no value satisfies both."""
-    return _Proof(definitions).disjoint(left, right, 0)
+def are_disjoint(
+    left: Core, right: Core, definitions: Definitions, types: frozenset[str] = ALL_TYPES
+) -> bool:
+    """Whether it is clear, within `MAX_STEPS`, that no value of some types satisfies both."""
+    return _Proof(definitions).disjoint(left, right, 0, types)
 
 
 class _Proof:
@@ -32,33 +33,37 @@ class _Proof:
         self._definitions = definitions
         self._steps = 0
 
-    def disjoint(self, left: Core, right: Core, depth: int) -> bool:
-        """Whether it is clear that no value satisfies both."""
+    def disjoint(
+        self, left: Core, right: Core, depth: int, types: frozenset[str] = ALL_TYPES
+    ) -> bool:
+        """Whether it is clear that no value of some types satisfies both."""
         self._steps += 1
         if left is False or right is False:
             return True
         if left is True or right is True or depth > MAX_DEPTH or self._steps > MAX_STEPS:
             return False
-        shared = types_of(left, self._definitions) & types_of(right, self._definitions)
+        shared = types & types_of(left, self._definitions) & types_of(right, self._definitions)
         if not shared:
             return True
         for first, second in ((left, right), (right, left)):
-            if self._part_is(first, second, depth + 1):
+            if self._part_is(first, second, depth + 1, shared):
                 return True
             if _values_excluded(first, second, self._definitions, depth):
                 return True
         return all(self._apart(type_, left, right, depth) for type_ in shared)
 
-    def _part_is(self, first: dict[str, Any], second: Core, depth: int) -> bool:
+    def _part_is(
+        self, first: dict[str, Any], second: Core, depth: int, types: frozenset[str]
+    ) -> bool:
         """Whether a conjunct of `first`, or every alternative of one, is disjoint from `second`."""
         if "$ref" in first:
             target = self._definitions.get(first["$ref"].rpartition("/")[2], True)
-            if self.disjoint(target, second, depth):
+            if self.disjoint(target, second, depth, types):
                 return True
-        if any(self.disjoint(part, second, depth) for part in first.get("allOf", ())):
+        if any(self.disjoint(part, second, depth, types) for part in first.get("allOf", ())):
             return True
         return "anyOf" in first and all(
-            self.disjoint(part, second, depth) for part in first["anyOf"]
+            self.disjoint(part, second, depth, types) for part in first["anyOf"]
         )
 
     def _apart(self, type_: str, left: dict[str, Any], right: dict[str, Any], depth: int) -> bool:

@@ -9,13 +9,17 @@ be satisfied by more: they then say so with `check`. Since negation is pushed do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..keywords import TYPES, escape, is_a, malformed
 from ..references import Place
 
 __all__ = [
+    "ALL_TYPES",
+    "ANYTHING",
     "CORE",
+    "Among",
     "Core",
     "Walk",
     "all_of",
@@ -40,6 +44,31 @@ CORE = frozenset(
 )
 
 
+ALL_TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """A set of values that an opposite is written for, or more than it.
+
+    The opposite of a schema is met beside something else that holds: another branch, what stands
+    beside a `not`. What none of these values can be is left out, and is no reason to be inexact.
+
+    Attributes:
+        types: that they have; an integer is a number.
+        names: keys that their objects may have; None: any.
+        held: keys whose values satisfy a schema, with its text, where references in it mean what
+            they mean in the opposite.
+    """
+
+    types: frozenset[str] = ALL_TYPES
+    names: frozenset[str] | None = None
+    held: frozenset[tuple[str, str]] = frozenset()
+
+
+ANYTHING = Among()
+
+
 class Walk(Protocol):
     """One walk over a document."""
 
@@ -52,12 +81,12 @@ class Walk(Protocol):
         """Write what every valid value satisfies."""
         ...
 
-    def negative(self, place: Place) -> Core:
-        """Write what every invalid value satisfies."""
+    def negative(self, place: Place, among: Among = ANYTHING) -> Core:
+        """Write what every invalid value among some satisfies."""
         ...
 
-    def named(self, place: Place, *, is_positive: bool) -> Core:
-        """Return a reference to what `positive` or `negative` writes of a place."""
+    def named(self, place: Place, among: Among | None = None) -> Core:
+        """Return a reference to what `positive` writes of a place, or with `among` `negative`."""
         ...
 
     def check(self, place: Place, keyword: str, reason: str, hint: str = "") -> None:

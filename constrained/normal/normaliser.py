@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..contract import Contract, Finding, Status
@@ -13,8 +13,9 @@ from ..formats import UNKNOWABLE
 from ..keywords import KIND, TYPES, escape, malformed
 from ..references import Place, root_place
 from . import alternatives
+from .among import among as among_of
 from .arrays import ARRAY, array
-from .form import Core, all_of, any_of, values
+from .form import ANYTHING, Among, Core, all_of, any_of, values
 from .inhabited import without_empty
 from .joined import joined
 from .negation import negated
@@ -27,6 +28,7 @@ MAX_SCHEMAS = 20_000  # core schemas that one document may be rewritten to
 MAX_SIZE = 100_000  # values in the core schema of one, written out
 
 COMBINATORS = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if")
+OPPOSED = ("oneOf", "not", "if")  # they hold opposites
 COMBINED = frozenset({"$ref", "anyOf", "allOf"})
 GROUPS = {"string": STRING, "number": NUMBER, "array": ARRAY, "object": OBJECT}
 GROUP_OF = {keyword: group for group, keywords in GROUPS.items() for keyword in keywords}
@@ -70,8 +72,9 @@ class Normaliser:
         self._exclude = exclude
         self.definitions: dict[str, Core] = {}
         self.findings: list[Finding] = []
-        self._names: dict[tuple[int, bool], str] = {}
-        self._written: dict[tuple[int, bool], tuple[Core, bool, Any]] = {}  # schema: core, is exact
+        self._names: dict[tuple[int, Among | None], str] = {}
+        # By schema and what its opposite is among: a core, whether it is exact, the schema.
+        self._written: dict[tuple[int, Among | None], tuple[Core, bool, Any]] = {}
         self._count = 0
         self._sizes: list[Core] = []  # keeps measured cores, so that their ids stay their own
         self._size_of: dict[int, int] = {}
@@ -82,16 +85,18 @@ class Normaliser:
         """Write what every valid value satisfies."""
         if isinstance(place.schema, bool):
             return place.schema
-        return self._once(place, is_positive=True)
+        return self._once(place)
 
-    def negative(self, place: Place) -> Core:
-        """Write what every invalid value satisfies."""
+    def negative(self, place: Place, among: Among = ANYTHING) -> Core:
+        """Write what every invalid value among some satisfies."""
         if isinstance(place.schema, bool):
             return not place.schema
         self._depth += 1
         try:
             if self._exclude:
-                return self._once(place, is_positive=False)
+                if "$id" in place.schema or "id" in place.schema:
+                    among = replace(among, held=frozenset())  # references mean other things
+                return self._once(place, among)
             self.check(place, "", "its opposite makes the grammar too large")
             return True
         finally:
@@ -103,32 +108,32 @@ class Normaliser:
         self.findings.append(Finding(at, Status.CHECKED, reason, hint))
         self._inexact += self._depth > 0
 
-    def named(self, place: Place, *, is_positive: bool) -> Core:
-        """Return a reference to a schema's core, which may be recursive."""
+    def named(self, place: Place, among: Among | None = None) -> Core:
+        """Return a reference to a schema's core, or its opposite's, which may be recursive."""
         if isinstance(place.schema, bool):
-            return place.schema == is_positive
-        key = (id(place.schema), is_positive)
+            return place.schema == (among is None)
+        key = (id(place.schema), among)
         if key not in self._names:
             name = self._names[key] = f"s{len(self._names)}"
-            write = self.positive if is_positive else self.negative
-            self.definitions[name] = write(place)
+            written = self.positive(place) if among is None else self.negative(place, among)
+            self.definitions[name] = written
         return {"$ref": f"#/$defs/{self._names[key]}"}
 
-    def _once(self, place: Place, *, is_positive: bool) -> Core:
-        """Write a schema, or return what was written for it before."""
-        key = (id(place.schema), is_positive)
+    def _once(self, place: Place, among: Among | None = None) -> Core:
+        """Write a schema, or its opposite, or return what was written for it before."""
+        key = (id(place.schema), among)
         if key in self._written:
             core, is_exact, _ = self._written[key]
             self._inexact += not is_exact and self._depth > 0
             return core
         self._enter(place)
         before = len(self.findings), self._inexact
-        if is_positive:
+        if among is None:
             core = self._write(place)
         else:
             for keyword in place.keywords:
                 self._find(place, keyword)
-            core = negated(self, place)
+            core = negated(self, place, among)
         self._limit(core, place)
         checked = any(f.status is Status.CHECKED for f in self.findings[before[0] :])
         is_exact = not checked and self._inexact == before[1]
@@ -145,6 +150,7 @@ class Normaliser:
         ] = {}  # what one core schema says by itself: keywords that stand together
         others: list[Core] = []
         groups: set[str] = set()
+        opposed: dict[int, str] = {}  # places in `others` of what is written beside the rest
         for keyword in place.keywords:
             self._find(place, keyword)
             group = GROUP_OF.get(keyword)
@@ -163,11 +169,17 @@ class Normaliser:
                 else:
                     others.append(first)
                 others += rest
+            elif keyword in OPPOSED:
+                opposed[len(others)] = keyword
+                others.append(True)
             elif keyword in COMBINATORS:
                 others.append(self._combined(place, keyword))
             elif keyword in DEPENDENCIES and "dependencies" not in groups:
                 groups.add("dependencies")
                 others += dependencies(self, place)
+        beside = all_of([own, *others])
+        for index, keyword in opposed.items():
+            others[index] = self._opposed(place, keyword, beside)
         return all_of([own, *others])
 
     def _limit(self, core: Core, place: Place) -> None:
@@ -235,16 +247,19 @@ class Normaliser:
                 return self._reference(place, keyword)
             case "allOf":
                 return all_of([self.positive(p) for p in alternatives.branches(place, keyword)])
-            case "anyOf":
+            case _:
                 return any_of([self.positive(p) for p in alternatives.branches(place, keyword)])
+
+    def _opposed(self, place: Place, keyword: str, beside: Core) -> Core:
+        """Write a keyword that holds opposites, met where `beside` holds."""
         before = self._inexact
         match keyword:
             case "oneOf":
-                core = alternatives.one_of(self, place)
+                core = alternatives.one_of(self, place, beside)
             case "not":
-                core = self.negative(place.child("not"))
+                core = self.negative(place.child("not"), among_of(beside, self.definitions))
             case _:
-                core = alternatives.conditional(self, place)
+                core = alternatives.conditional(self, place, beside)
         if self._inexact != before:
             self.check(
                 place,
@@ -259,7 +274,7 @@ class Normaliser:
         if keyword != "$ref" and self._is_moved(place, target):
             self.check(place, keyword, "what it means depends on how it is reached", "Use $ref.")
             return True
-        return self.named(target, is_positive=True)
+        return self.named(target)
 
     def _is_moved(self, place: Place, target: Place) -> bool:
         """Whether a dynamic reference could lead to another schema than the one found here."""

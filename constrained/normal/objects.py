@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ from ..references import Place
 from ..regexes import plain_spaces, refused_construct
 from .complement import patterns_overlap
 from .evaluated import evaluated
-from .form import Core, Walk, all_of, any_of, count, texts
+from .form import Among, Core, Walk, all_of, any_of, count, texts
 from .names import finite_names, names_pattern, takes_name
 
 __all__ = ["DEPENDENCIES", "OBJECT", "dependencies", "no_dependencies", "no_object", "object_"]
@@ -47,17 +49,31 @@ def object_(walk: Walk, place: Place) -> Core:
     return all_of([result, *_counted(walk, place, result)])
 
 
-def no_object(walk: Walk, place: Place) -> list[Core]:
-    """Write, for each keyword, the objects that break it."""
-    keywords = place.keywords
+def properties_held(place: Place) -> frozenset[tuple[str, str]]:
+    """Return `Among.held` for the objects of a schema, met by its siblings in one list."""
+    if not isinstance(place.schema, Mapping) or "$id" in place.schema or "id" in place.schema:
+        return frozenset()
+    properties = place.keywords.get("properties")
+    if not isinstance(properties, Mapping):
+        return frozenset()
+    return frozenset((key, json.dumps(inner)) for key, inner in properties.items())
+
+
+def no_object(walk: Walk, place: Place, among: Among) -> list[Core]:
+    """Write, for each keyword, the objects among some that break it."""
+    keywords, names = place.keywords, among.names
     options: list[Core] = [{"properties": {key: False}} for key in _required(place)]
     for key, inner in _declared(place).items():
+        if names is not None and key not in names:
+            continue
+        if among.held and (key, json.dumps(inner.schema)) in among.held:
+            continue
         wrong = walk.negative(inner)
         if wrong is not False:
             options.append({"properties": {key: wrong}, "required": [key]})
-    options += _no_patterns(walk, place)
+    options += _no_patterns(walk, place, names)
     if keywords.get("additionalProperties", True) is not True:
-        options.append(_no_additional(walk, place))
+        options.append(_no_additional(walk, place, names))
     if low := count(place, "minProperties"):
         options.append({"maxProperties": low - 1})
     if (high := count(place, "maxProperties")) is not None:
@@ -78,7 +94,7 @@ def dependencies(walk: Walk, place: Place) -> list[Core]:
     """Write what the presence of a key asks for, as two cases each."""
     parts: list[Core] = []
     required = _required(place)
-    for key, then in _dependencies(walk, place, positive=True):
+    for key, then in _dependencies(walk, place, None):
         if key in required:
             parts.append(then)
         else:
@@ -86,27 +102,31 @@ def dependencies(walk: Walk, place: Place) -> list[Core]:
     return parts
 
 
-def no_dependencies(walk: Walk, place: Place) -> list[Core]:
-    """Write, for each key, the objects that have it and not what it asks for."""
+def no_dependencies(walk: Walk, place: Place, among: Among) -> list[Core]:
+    """Write, for each key, the objects among some that have it and not what it asks for."""
     return [
         all_of([{"type": "object", "required": [key]}, wrong])
-        for key, wrong in _dependencies(walk, place, positive=False)
+        for key, wrong in _dependencies(walk, place, among)
+        if among.names is None or key in among.names
     ]
 
 
-def _dependencies(walk: Walk, place: Place, *, positive: bool) -> list[tuple[str, Core]]:
+def _dependencies(walk: Walk, place: Place, among: Among | None) -> list[tuple[str, Core]]:
+    """Return what each key asks for; or with `among`, what it does not."""
     found: list[tuple[str, Core]] = []
     for keyword in DEPENDENCIES:
         for key, value in _map(place, keyword).items():
             if isinstance(value, list) and keyword != "dependentSchemas":
                 names = [name for name in texts(place, keyword, value) if name != key]
-                if positive:
+                if among is None:
                     found += [(key, {"required": names})] if names else []
                 else:
                     found.append((key, any_of([_without(name) for name in names])))
             else:
                 inner = place.child(keyword, key)
-                found.append((key, walk.positive(inner) if positive else walk.negative(inner)))
+                found.append(
+                    (key, walk.positive(inner) if among is None else walk.negative(inner, among))
+                )
     return found
 
 
@@ -269,7 +289,7 @@ def _for_objects(core: Core) -> Core:
     return any_of([{"type": ["null", "boolean", "number", "string", "array"]}, core])
 
 
-def _no_patterns(walk: Walk, place: Place) -> list[Core]:
+def _no_patterns(walk: Walk, place: Place, names: frozenset[str] | None) -> list[Core]:
     """Write objects with a key that matches and a value that breaks its schema."""
     options: list[Core] = []
     for pattern in _map(place, "patternProperties"):
@@ -277,7 +297,9 @@ def _no_patterns(walk: Walk, place: Place) -> list[Core]:
         wrong = walk.negative(inner)
         if wrong is False:
             continue
-        listed = finite_names({"pattern": pattern}, walk.definitions)
+        listed = None if names is None else _matching(pattern, names)
+        if listed is None:
+            listed = finite_names({"pattern": pattern}, walk.definitions)
         if listed is None:
             walk.check(inner, "", "objects with some key that breaks it are not enforced")
             options.append({"minProperties": 1})
@@ -286,11 +308,26 @@ def _no_patterns(walk: Walk, place: Place) -> list[Core]:
     return options
 
 
-def _no_additional(walk: Walk, place: Place) -> Core:
+def _matching(pattern: str, names: frozenset[str]) -> list[str] | None:
+    """Return those of some names that match a pattern; None where only ECMA-262 can tell."""
+    try:
+        compiled = re.compile(plain_spaces(pattern), re.ASCII)
+    except re.error:
+        return None
+    return [name for name in sorted(names) if compiled.search(name)]
+
+
+def _no_additional(walk: Walk, place: Place, names: frozenset[str] | None) -> Core:
     """Write objects with an undeclared key whose value breaks additionalProperties."""
     wrong = walk.negative(place.child("additionalProperties"))
     if wrong is False:
         return False
+    rest = None if names is None else names - _declared(place).keys()
+    for pattern in _map(place, "patternProperties"):
+        matching = None if rest is None else _matching(pattern, rest)
+        rest = None if rest is None or matching is None else rest - set(matching)
+    if rest is not None:
+        return any_of([{"properties": {key: wrong}, "required": [key]} for key in sorted(rest)])
     if wrong is not True or _declared(place) or _map(place, "patternProperties"):
         walk.check(
             place,

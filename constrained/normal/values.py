@@ -22,6 +22,8 @@ NUMBER = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipl
 MAX_LENGTH = 1 << 20  # longer bounds are not counted
 MAX_EXACT = 1 << 53  # integers up to here are doubles
 MAX_BOUND = (1 << 63) - 1
+MAX_WORD = (1 << 63) + 2048  # 2^63 as it is often rounded: 9223372036854776000, say
+LAST_DOUBLE = (1 << 63) - 1024  # below 2^63
 
 
 def string(walk: Walk, place: Place) -> Core:
@@ -95,7 +97,7 @@ def is_annotation(place: Place, keyword: str) -> bool:
 
 def number(walk: Walk, place: Place) -> Core:
     """Write the bounds and the step of numbers."""
-    result: dict[str, Any] = dict(_bounds(walk, place))
+    result: dict[str, Any] = dict(_bounds(walk, place, is_positive=True))
     if (step := _step(walk, place)) is not None:
         result["multipleOf"] = step
     return result
@@ -111,7 +113,7 @@ def no_number(walk: Walk, place: Place) -> list[Core]:
     }
     options: list[Core] = [
         {"type": "number", opposite[keyword]: value}
-        for keyword, value in _bounds(walk, place).items()
+        for keyword, value in _bounds(walk, place, is_positive=False).items()
     ]
     if _step(walk, place) is not None:
         walk.check(place, "multipleOf", "the numbers that are no multiples are not enforced")
@@ -119,8 +121,12 @@ def no_number(walk: Walk, place: Place) -> list[Core]:
     return options
 
 
-def _bounds(walk: Walk, place: Place) -> dict[str, int | float]:
-    """Return the bounds, with draft 4's booleans read."""
+def _bounds(walk: Walk, place: Place, *, is_positive: bool) -> dict[str, int | float]:
+    """Return the bounds, with draft 4's booleans read.
+
+    Where no double is a bound it is moved to the next one: inwards, or if not `is_positive`, for
+    its opposite, outwards. 2^63, rounded or not, is moved likewise where that is inwards.
+    """
     found: dict[str, int | float] = {}
     for closed, opened in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         is_open = place.keywords.get(opened) is True
@@ -128,21 +134,25 @@ def _bounds(walk: Walk, place: Place) -> dict[str, int | float]:
             value = bound(place, keyword)
             if value is None:
                 continue
+            is_upper = closed == "maximum"
             if not -MAX_BOUND <= value <= MAX_BOUND:
-                walk.check(place, keyword, "bounds are enforced up to 2^63")
+                if is_positive and MAX_BOUND < (value if is_upper else -value) <= MAX_WORD:
+                    found[closed] = LAST_DOUBLE if is_upper else -LAST_DOUBLE
+                else:
+                    walk.check(place, keyword, "bounds are enforced up to 2^63")
                 continue
-            found[opened if is_open else keyword] = _double(value, is_upper=closed == "maximum")
+            found[opened if is_open else keyword] = _double(value, down=is_upper == is_positive)
     return found
 
 
-def _double(value: int | float, *, is_upper: bool) -> int | float:
-    """Return a bound that a double holds: itself, or the next one within, 1,024 away at most."""
+def _double(value: int | float, *, down: bool) -> int | float:
+    """Return a bound that a double holds: itself, or the next one, 1,024 away at most."""
     if float(value) == value:
         return value
     near = float(value)
-    if is_upper and near > value:
+    if down and near > value:
         near = math.nextafter(near, -math.inf)
-    elif not is_upper and near < value:
+    elif not down and near < value:
         near = math.nextafter(near, math.inf)
     return int(near)
 

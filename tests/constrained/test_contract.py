@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,3 +191,67 @@ def test_recursion_that_cannot_end_is_taken_out(accepts: Accepts) -> None:
     assert accepts(spec, "{}")
     assert not accepts(spec, '{"b":')
     assert not accepts(spec, '{"b":{"a":')
+
+
+PAIR = {"properties": {"a": {"type": "integer"}, "b": {"items": {"type": "string"}}}}
+CLOSED = {**PAIR, "required": ["a"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "valid", "invalid"),
+    [
+        # The second has a key that the first cannot have: what breaks its value is no matter.
+        (
+            {"oneOf": [CLOSED, {**CLOSED, "properties": {"a": {"type": "integer"}}}]},
+            ['{"a":1,"b":["x"]}'],
+            ['{"a":1}', '{"b":[]}', '{"a":1,"c":2}'],
+        ),
+        # Both say the same of `a`, so that a number of another type satisfies neither.
+        (
+            {"type": "object", "oneOf": [{**PAIR, "required": ["x"]}, {**PAIR, "required": ["y"]}]},
+            ['{"x":1}', '{"a":2,"y":0}'],
+            ["{}", '{"x":1,"y":2}', '{"a":0.5,"x":1}', '{"b":[1],"x":1}', "3"],
+        ),
+        (
+            {"type": "string", "not": {"type": "integer", "minimum": 3}},
+            ['"x"', '""'],
+            ["1", "4"],
+        ),
+        (
+            {"type": "object", "not": {"items": {"type": "string"}, "required": ["a"]}},
+            ["{}", '{"b":0}'],
+            ['{"a":0}', "[]"],
+        ),
+        (
+            {**CLOSED, "not": {"patternProperties": {"^b": {"maxItems": 1}}}},
+            ['{"a":1,"b":["x","y"]}'],
+            ['{"a":1}', '{"a":1,"b":["x"]}'],
+        ),
+        (
+            {**CLOSED, "not": {"properties": {"a": True}, "additionalProperties": {"maxItems": 1}}},
+            ['{"a":1,"b":["x","y"]}'],
+            ['{"a":1}', '{"a":1,"b":["x"]}'],
+        ),
+        ({"type": "integer", "maximum": 2**63 + 192}, ["5", str(2**62)], ["0.5", str(2**65)]),
+        ({"type": "integer", "not": {"maximum": 2**60 + 1}}, [str(2**61)], [str(2**60 + 1), "5"]),
+    ],
+)
+def test_opposites_are_exact_where_what_stands_beside_them_leaves_few_values(
+    schema: Any, valid: list[str], invalid: list[str], accepts: Accepts
+) -> None:
+    assert normalise(schema).contract.is_enforced
+    for text in valid:
+        assert accepts(GrammarSpec.json_schema(schema), text), text
+    for text in invalid:
+        assert not accepts(GrammarSpec.json_schema(schema), text), text
+
+
+def test_what_matters_beside_an_opposite_is_not_passed_over() -> None:
+    base = {"$id": "urn:a", "$defs": {"n": {"type": "integer"}}}
+    other = {"$id": "urn:b", "$defs": {"n": {"type": "string"}}}
+    same = {"properties": {"k": {"$ref": "#/$defs/n"}}}
+    schema = {"type": "object", "oneOf": [{**base, **same}, {**other, **same}]}
+    # The references look alike and mean different things: a number that is no integer remains.
+    assert not normalise(json.loads(json.dumps(schema))).contract.is_enforced
+    assert not normalise({"not": {"type": "integer"}}).contract.is_enforced
+    assert not normalise({"type": "array", "not": {"items": {"type": "null"}}}).contract.is_enforced
