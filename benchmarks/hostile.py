@@ -6,7 +6,8 @@ A server with the shipped model, as `radixlm serve` starts it, has a few clients
 requests: plain ones, ones with a schema that it knows, and ones with a schema that it has not met.
 In turns the clients are alone, and strangers send the grammars of `hostile_grammars.py`. Each
 must be answered, by a 4xx that says why or by a text. What the neighbours notice is the ratio of
-their latencies in both halves of the turns.
+their latencies in both halves of the turns. Behind each turn they are alone once more: the ratio of
+both times alone is the noise, which says how much another ratio means on this machine.
 """
 
 from __future__ import annotations
@@ -65,19 +66,29 @@ class Report:
     answers: list[Answer] = field(default_factory=list[Answer])
     quiet: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     hostile: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    again: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     failed: list[str] = field(default_factory=list[str])  # neighbours' requests
     memory_mb: dict[str, int] = field(default_factory=dict[str, int])  # of the server's processes
     grammars: dict[str, Any] = field(default_factory=dict[str, Any])  # as the server counts them
 
     def ratios(self, kinds: Iterable[str] = KINDS) -> dict[str, float]:
         """Return p50 and p99 beside strangers over those alone."""
-        kinds = list(kinds)
-        quiet = [one for kind in kinds for one in self.quiet[kind]]
-        hostile = [one for kind in kinds for one in self.hostile[kind]]
-        return {
-            f"p{share}": round(percentile(hostile, share) / percentile(quiet, share), 2)
-            for share in (50, 99)
-        }
+        return ratios(self.hostile, self.quiet, list(kinds))
+
+    def noise(self, kinds: Iterable[str] = KINDS) -> dict[str, float]:
+        """Return the same of one time alone over the other."""
+        return ratios(self.again, self.quiet, list(kinds))
+
+
+def ratios(
+    one: dict[str, list[float]], other: dict[str, list[float]], kinds: list[str]
+) -> dict[str, float]:
+    """Return p50 and p99 of some latencies over those of others."""
+    over, under = ([value for kind in kinds for value in each[kind]] for each in (one, other))
+    return {
+        f"p{share}": round(percentile(over, share) / percentile(under, share), 2)
+        for share in (50, 99)
+    }
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -168,6 +179,8 @@ async def measure(url: str, wanted: dict[str, Any], options: argparse.Namespace)
                 await asyncio.sleep(options.quiet)
             async with neighbours.busy(options.clients, report.hostile):
                 report.answers += await _attacks(session, url, turn, options.strangers)
+            async with neighbours.busy(options.clients, report.again):
+                await asyncio.sleep(options.quiet)
         report.failed = neighbours.failed
         async with session.get(f"{url}/health") as health:
             if health.status != 200:
@@ -211,12 +224,13 @@ def show(report: Report) -> None:
     for answer in report.answers:
         print(f"{answer.name:34} {answer.status:4} {answer.seconds:7.2f} s  {answer.said[:110]!r}")
     for kind in KINDS:
-        for half in ("quiet", "hostile"):
+        for half in ("quiet", "hostile", "again"):
             values = getattr(report, half)[kind]
             times = "  ".join(f"p{p} {percentile(values, p) * 1e3:7.1f} ms" for p in (50, 99, 100))
             print(f"{kind:13} {half:8} {len(values):5} requests  {times}")
-        print(f"{kind:13} ratio    {report.ratios([kind])}")
-    print(f"all of them: {report.ratios()}, failed: {report.failed[:3] or 'none'}")
+        print(f"{kind:13} ratio    {report.ratios([kind])}, noise {report.noise([kind])}")
+    failed = report.failed[:3] or "none"
+    print(f"all of them: {report.ratios()}, noise {report.noise()}, failed: {failed}")
     print(f"MB: {report.memory_mb}\ngrammars: {report.grammars}, load {os.getloadavg()[0]:.1f}")
 
 
@@ -244,6 +258,8 @@ def main() -> None:
             "answers": [asdict(answer) for answer in report.answers],
             "ratio": report.ratios(),
             "ratio_by_kind": {kind: report.ratios([kind]) for kind in KINDS},
+            "noise": report.noise(),
+            "noise_by_kind": {kind: report.noise([kind]) for kind in KINDS},
             "failed": report.failed,
             "holds": report.ratios()["p99"] <= MAX_RATIO,
         }

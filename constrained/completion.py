@@ -24,6 +24,9 @@ from .spelling import Speller
 __all__ = ["Completion"]
 
 _IN_BACKGROUND = threading.Lock()  # one at a time: pure Python, of which more delay all others
+# Then the next one goes on beside it: an ordinary analysis takes milliseconds, a hostile one half
+# a minute, and it was the ordinary ones that stood behind it.
+PATIENCE_S = 0.2
 
 
 class Completion:
@@ -102,8 +105,12 @@ class Completion:
         return self._analysis
 
     def _analyse_in_turn(self) -> None:
-        with _IN_BACKGROUND:
+        is_alone = _IN_BACKGROUND.acquire(timeout=PATIENCE_S)
+        try:
             self._analyse()
+        finally:
+            if is_alone:
+                _IN_BACKGROUND.release()
 
     def _analyse(self) -> None:
         with self._turn:

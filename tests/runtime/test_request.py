@@ -134,3 +134,21 @@ def test_a_stop_pattern_that_cannot_end_a_text_is_an_invalid_request(
 ) -> None:
     with pytest.raises(InvalidRequestError, match=message):
         sampling_params({"stop_regex": patterns}).verify(100)
+
+
+def test_a_large_schema_is_left_as_it_is_to_who_compiles_it() -> None:
+    schema = {"type": "object", "properties": {"a": {"const": 1}}}
+    small = SamplingParams(json_schema=json.dumps(schema, indent=1)).grammar()
+    assert small is not None
+    assert json.loads(small.source) == {**schema, "additionalProperties": False}
+    text = json.dumps({**schema, "description": "x" * 5_000}, indent=1)
+    large = SamplingParams(json_schema=text).grammar()
+    assert large is not None
+    assert large.source == text
+    assert json.loads(large.checked().source)["additionalProperties"] is False
+    broken = SamplingParams(json_schema=text[:-1]).grammar()
+    assert broken is not None
+    with pytest.raises(GrammarError, match="not JSON"):
+        broken.checked()
+    with pytest.raises(GrammarError, match="at most 262,144"):
+        SamplingParams(json_schema=" " * 300_000).grammar()
