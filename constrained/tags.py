@@ -11,6 +11,7 @@ xgrammar reads these too. It is not asked, because it lowers their schemas by a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -36,6 +37,7 @@ __all__ = [
     "Listed",
     "Matching",
     "Part",
+    "Quoted",
     "Tags",
     "Until",
     "Valid",
@@ -46,11 +48,13 @@ __all__ = [
 KIND: Literal["structural_tag"] = "structural_tag"
 MAX_FREE_CHARS = 8_000  # of bounded free text: five states of the lexer each, as it is met
 
+_IGNORE = re.compile(r"^\s*%ignore\b", re.MULTILINE)
 FIELDS = {
     "const_string": {"value"},
     "json_schema": {"json_schema"},
     "regex": {"pattern"},
     "grammar": {"grammar"},
+    "lark": {"lark"},
     "any_text": {"max_chars"},
     "sequence": {"elements"},
     "or": {"elements"},
@@ -87,6 +91,14 @@ class Derived:
     """Text of a grammar in xgrammar's EBNF."""
 
     rules: str  # a line each, `root` among them
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """Text of a grammar in llguidance's Lark."""
+
+    lark: str  # `start` among its rules
     at: str
 
 
@@ -139,7 +151,19 @@ class Listed:
     stop_after_first: bool
 
 
-Part = Constant | Valid | Matching | Derived | Joined | Either | Free | Until | Islands | Listed
+Part = (
+    Constant
+    | Valid
+    | Matching
+    | Derived
+    | Quoted
+    | Joined
+    | Either
+    | Free
+    | Until
+    | Islands
+    | Listed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +232,8 @@ class _Reader:
                 return _regex(_text(node, "pattern", at), f"{at}/pattern")
             case "grammar":
                 return Derived(one_line_rules(_text(node, "grammar", at)), f"{at}/grammar")
+            case "lark":
+                return _quoted(_text(node, "lark", at), f"{at}/lark")
             case "any_text":
                 return _free(node, at, is_last=is_last)
             case "sequence":
@@ -366,6 +392,17 @@ def _modern(document: Mapping[str, Any]) -> dict[str, Any]:
             {"begin": structure.get("begin"), "content": content, "end": structure.get("end")}
         )
     return {"type": "triggered_tags", "triggers": document.get("triggers"), "tags": tags}
+
+
+def _quoted(lark: str, at: str) -> Quoted:
+    if _IGNORE.search(lark):
+        raise UnsupportedError(
+            "%ignore is not held inside a tag: two lexers could begin at one place",
+            kind=KIND,
+            pointer=at,
+            hint="Write a rule for the blanks where they may stand.",
+        )
+    return Quoted(lark, at)
 
 
 def _regex(pattern: str, at: str) -> Matching:

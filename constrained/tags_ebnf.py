@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from .ebnf import ALL, EMPTY, Rules, alternation, charset, complement, literal, one_of, repeated
-from .errors import GrammarError, LimitError, MalformedError
+from .errors import GrammarError, LimitError, MalformedError, UnsupportedError
 from .normal.form import Core
 from .schema import schema_expression
 from .tags import (
@@ -25,6 +25,7 @@ from .tags import (
     Listed,
     Matching,
     Part,
+    Quoted,
     Until,
     Valid,
     placed,
@@ -87,6 +88,13 @@ class _Writer:
                     raise placed(error, at) from error
             case Derived(rules, at):
                 return self._derived(rules, at)
+            case Quoted(_, at):
+                raise UnsupportedError(
+                    "xgrammar does not read Lark",
+                    kind=KIND,
+                    pointer=at,
+                    hint="Leave the back end to auto, without EBNF in the same tag.",
+                )
             case Joined(parts):
                 return f"({' '.join(map(self.expression, parts))})"
             case Either(options):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from .errors import GrammarError, UnsupportedError
+import llguidance
+
+from .errors import GrammarError, MalformedError, UnsupportedError
 from .lark import LarkRules, literal
 from .plan import Plan
 from .regexes import rust_syntax
@@ -21,6 +23,7 @@ from .tags import (
     Listed,
     Matching,
     Part,
+    Quoted,
     Until,
     Valid,
     placed,
@@ -75,6 +78,8 @@ class _Writer:
                     pointer=at.rpartition("/")[0],
                     hint="Leave the back end to auto, or write a regex or a schema.",
                 )
+            case Quoted(text, at):
+                return self._quoted(text, at)
             case Joined(parts):
                 return f"({' '.join(map(self.expression, parts))})"
             case Either(options):
@@ -93,6 +98,13 @@ class _Writer:
                 return self._listed(part)
             case _:
                 assert_never(part)
+
+    def _quoted(self, text: str, at: str) -> str:
+        """Take a user's grammar in; alone it must be one, so that no bracket of it ends it here."""
+        said = llguidance.LLMatcher.validate_grammar(llguidance.LLMatcher.grammar_from_lark(text))
+        if said:
+            raise MalformedError(f"llguidance: {said[:400]}", kind=KIND, pointer=at)
+        return self._rules.add(f"%lark {{\n{text}\n}}")
 
     def _islands(self, part: Islands) -> str:
         free, options = self._free(part), list[str]()

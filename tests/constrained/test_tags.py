@@ -233,3 +233,51 @@ def test_long_bounds_of_free_text_are_llguidances_alone(
     with pytest.raises(LimitError, match="2,000 characters"):
         byte_compiler.compile(spec)
     assert byte_auto.compile(spec).completion.minimum is not None
+
+
+PAIRS = 'start: pair ("," pair)*\npair: /[a-z]/ "{" start? "}"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "is_taken"),
+    [
+        ("so: a{},b{c{}}!", True),
+        ('so: a{}!{"city":"Oslo"}', True),
+        ("so: a{}", False),
+        ("so: a{!", False),
+        ("so: !", False),
+    ],
+)
+def test_an_island_may_have_a_grammar_in_lark(text: str, is_taken: bool, accepts: Accepts) -> None:
+    island = {"begin": "so: ", "content": {"type": "lark", "lark": PAIRS}, "end": "!"}
+    city = {"type": "or", "elements": [{"type": "json_schema", "json_schema": CITY}, EMPTY]}
+    spec = tag(type="sequence", elements=[{"type": "tag", **island}, city])
+    assert accepts(spec, text) is is_taken
+    free = tag(type="triggered_tags", triggers=["so: "], tags=[island])
+    assert accepts(free, "Well, so: a{}! And so: b{a{}}!") is True
+    assert accepts(free, "Well, so: a{} and") is False
+
+
+EMPTY = {"type": "const_string", "value": ""}
+
+
+@pytest.mark.parametrize(
+    ("lark", "message"),
+    [
+        ('start: "a" nothing', "unknown name"),
+        ('start: "a"\n}\nstart: "b" {', "llguidance"),
+        ('%ignore / +/\nstart: "a" "b"', "%ignore is not held"),
+    ],
+)
+def test_a_grammar_in_lark_that_cannot_be_held_is_refused_by_its_place(
+    lark: str, message: str, byte_auto: auto_backend.Compiler
+) -> None:
+    with pytest.raises(GrammarError, match=message) as caught:
+        byte_auto.compile(tag(type="lark", lark=lark))
+    assert caught.value.pointer == "/format/lark"
+
+
+def test_a_tag_has_grammars_in_one_notation(byte_auto: auto_backend.Compiler) -> None:
+    both = [{"type": "lark", "lark": PAIRS}, {"type": "grammar", "grammar": 'root ::= "x"'}]
+    with pytest.raises(GrammarError, match="does not read"):
+        byte_auto.compile(tag(type="sequence", elements=both))
