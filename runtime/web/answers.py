@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
