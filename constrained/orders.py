@@ -29,8 +29,9 @@ T = TypeVar("T")
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of one grammar."""
 
-    turn_s: float = 1.0  # of computing in the quick lane; then it begins anew in the slow one
-    slow_s: float = 20.0  # of computing in that one
+    first_s: float = 0.15  # of computing in the first lane; then it begins anew in the next
+    turn_s: float = 1.0  # of computing in the second
+    slow_s: float = 20.0  # and in the last
     memory_bytes: int = 2 << 30  # of the process that compiles it
     result_bytes: int = 64 << 20  # in its serialised form
 

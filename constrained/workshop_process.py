@@ -2,10 +2,11 @@
 
 What a grammar takes cannot be told before: a few kilobytes can hold Python for seconds, or native
 code for minutes and gigabytes. This process computes nothing itself: its hands do (`hand.py`),
-which it can end. Every grammar begins in the quick lane. What is not done by the end of its turn
-there begins anew in the slow lane, at the least priority; so nobody waits behind a grammar for
-longer than a turn. Turns are of computing: on a busy machine an ordinary grammar must not be taken
-for a slow one. What is dear to compile is kept on disk (`store.py`).
+which it can end. Every grammar begins in the first lane, where turns are short. What is not done
+by the end of its turn begins anew in the next lane, at last in one of the least priority; so an
+ordinary grammar waits behind a hostile one for a short turn only. Turns are of computing: on a
+busy machine an ordinary grammar must not be taken for a slow one. What is dear to compile is kept
+on disk (`store.py`).
 
 Orders come in on standard input, in frames as in `child.py`, and notices go out. The process
 leaves when its input ends.
@@ -18,6 +19,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -34,7 +36,7 @@ from .vocab import Vocabulary
 __all__ = ["Lane", "Lanes", "main"]
 
 PATIENCE = 5  # so many times longer than it may compute a hand may take
-QUICK_NICE, SLOW_NICE = 5, 19
+NICE = 5, 10, 19  # of the hands, lane by lane
 DEAR_S = 0.05  # what takes less is not worth a file
 MAX_IDLE_BYTES = 1 << 30  # a hand that has had as much gives it back by ending
 
@@ -122,7 +124,7 @@ class Lane:
 
 
 class Lanes:
-    """Both lanes, and the disk before them."""
+    """The lanes, the first with the shortest turns, and the disk before them."""
 
     def __init__(self, setup: Setup, say: Say) -> None:
         """Load all that the hands will need."""
@@ -134,10 +136,12 @@ class Lanes:
             folder = Path(setup.folder)
             self._store = Store(folder, vocabulary, setup.backend, max_bytes=setup.folder_bytes)
         self._limits = limits = setup.limits
-        quick = Hand(self._backend, limits, cpu_s=limits.turn_s, nice=QUICK_NICE)
-        slow = Hand(self._backend, limits, cpu_s=limits.slow_s, nice=SLOW_NICE)
-        self.quick = Lane(quick, limits, PATIENCE * limits.turn_s, say, self._after_turn)
-        self.slow = Lane(slow, limits, PATIENCE * limits.slow_s, say, self._after_all)
+        self.all: list[Lane] = []
+        turns_s = limits.first_s, limits.turn_s, limits.slow_s
+        for number, (turn_s, nice) in enumerate(zip(turns_s, NICE, strict=True)):
+            hand = Hand(self._backend, limits, cpu_s=turn_s, nice=nice)
+            after = partial(self._after_turn, number)
+            self.all.append(Lane(hand, limits, PATIENCE * turn_s, say, after))
 
     def take(self, order: Order) -> None:
         """Carry out an order."""
@@ -148,10 +152,10 @@ class Lanes:
                     self._say(Done(id, known, is_from_disk=True))
                     return
                 self._prepare(spec.kind)
-                self.quick.put(order)
+                self.all[0].put(order)
             case Cancel(id=id):
-                self.quick.cancel(id)
-                self.slow.cancel(id)
+                for lane in self.all:
+                    lane.cancel(id)
             case Prepare():
                 for kind in get_args(Kind):
                     self._prepare(kind)
@@ -159,12 +163,12 @@ class Lanes:
     def _prepare(self, kind: Kind) -> None:
         """Load what a kind needs, which takes seconds the first time."""
         if self._backend.prepare(kind):  # forks from before have not what it made
-            self.quick.renew()
-            self.slow.renew()
+            for lane in self.all:
+                lane.renew()
 
-    def _after_turn(self, order: Compile, work: Work | None) -> None:
-        if work is None:
-            self.slow.put(order)
+    def _after_turn(self, number: int, order: Compile, work: Work | None) -> None:
+        if work is None and number + 1 < len(self.all):
+            self.all[number + 1].put(order)
         else:
             self._after_all(order, work)
 
@@ -194,7 +198,7 @@ async def serve(source: int, say: Say) -> None:
     gc.freeze()  # what is loaded is shared with the forks, and a collection would write to it
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(lane.run()) for lane in (lanes.quick, lanes.slow)]
+            tasks = [group.create_task(lane.run()) for lane in lanes.all]
             try:
                 while True:
                     order: Order = orders.decode(await _frame(reader), Order)  # type: ignore[arg-type]
@@ -203,8 +207,8 @@ async def serve(source: int, say: Say) -> None:
                 for task in tasks:
                     task.cancel()
     finally:
-        lanes.quick.end()
-        lanes.slow.end()
+        for lane in lanes.all:
+            lane.end()
 
 
 async def _frame(reader: asyncio.StreamReader) -> bytes:

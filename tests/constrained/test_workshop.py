@@ -116,6 +116,19 @@ def test_a_grammar_that_computes_for_too_long_is_refused_and_kept_so(
     assert (counts.over_limit, counts.compiled, counts.hits) == (1, 1, 1)
 
 
+def test_an_ordinary_grammar_waits_for_short_turns_of_hostile_ones_alone(
+    byte_vocabulary: Vocabulary,
+) -> None:
+    limits = Limits(turn_s=60.0)  # in which the hostile ones could all be refused
+    with closing(GrammarCompiler(byte_vocabulary, max_cached=8, limits=limits)) as compiler:
+        compiler.compile(GrammarSpec.regex("[r-s]+"))
+        slow = [GrammarSpec.json_schema({"oneOf": RANGES, "title": f"{n}"}) for n in range(4)]
+        futures = [compiler.submit(spec) for spec in slow]
+        assert compiler.submit(GrammarSpec.regex("[s-t]+")).result(60)
+        assert not all(future.done() for future in futures[1:])
+        assert compiler.counts().queued == 0  # each has had its first turn
+
+
 def test_those_that_are_abandoned_one_after_the_other_take_nobody_along(
     compiler: GrammarCompiler,
 ) -> None:
