@@ -72,15 +72,17 @@ def check_regex(pattern: str) -> str:
 def schema_text(schema: Any) -> str:
     """Return a JSON Schema as text: from a dict, JSON text, a pydantic model or another type.
 
+    The objects of a type have its fields and no others, as in `constrained.compile`.
+
     Raises:
         TypeError: anything else.
         GrammarError: pydantic cannot describe the type.
     """
-    if not hasattr(schema, "model_json_schema") and (isinstance(schema, type) or get_args(schema)):
+    if isinstance(schema, type) or get_args(schema):
         from ..constrained.spec import GrammarSpec
 
         return GrammarSpec.json_schema(schema).source
-    return as_schema(schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema)
+    return as_schema(schema)
 
 
 def logprobs_of(

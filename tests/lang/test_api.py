@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 import radixlm as rl
+from radixlm.constrained.spec import GrammarSpec
 from radixlm.ir.nodes import Gen, Logprobs, RoleBegin, RoleEnd, Sampling, Select, Text
 from radixlm.ir.roles import RoleFormat
 from radixlm.lang.expr import REGEX_BOOL, REGEX_FLOAT, REGEX_INT, REGEX_STR, Expr
@@ -201,6 +202,14 @@ class Village(TypedDict):
 )
 def test_a_schema_may_be_text_a_dict_or_a_model(schema: Any, part: str) -> None:
     assert part in (gen_of(rl.gen("x", json_schema=schema)).json_schema or "")
+
+
+@pytest.mark.parametrize("type_", [City, Town, Village, list[City], City | None])
+def test_a_type_means_the_same_schema_in_a_program_and_in_compile(type_: Any) -> None:
+    written = gen_of(rl.gen("x", json_schema=type_)).json_schema
+    assert written is not None
+    assert written == GrammarSpec.json_schema(type_).source
+    assert '"additionalProperties": false' in written
 
 
 def test_grammars_of_other_kinds_and_the_schemas_mode_are_kept() -> None:
