@@ -103,7 +103,7 @@ def test_one_grammar_too_many_is_told_to_come_back_and_fails_alone(server: Serve
         assert after_s >= 1
         assert "256 grammars are waiting" in message
     assert seen[0]["grammars_compiling"] >= 1  # the progress of those that are in the works
-    assert seen[0]["grammars_queued"] >= MAX_QUEUED - 4
+    assert seen[0]["grammars_queued"] >= MAX_QUEUED // 2
     left = wait_for(server, lambda found: in_work(found) == 0)  # they have hung up
     assert left["grammars_cancelled_total"] == before["grammars_cancelled_total"] + MAX_QUEUED
     assert server.generate("x", {"json_schema": {"const": 7}})["text"] == "7"
