@@ -12,6 +12,7 @@ import pytest
 
 from radixlm.constrained.auto_backend import Compiler
 from radixlm.constrained.errors import LimitError, UnsatisfiableError, UnsupportedError
+from radixlm.constrained.numbers import FINITE
 from radixlm.constrained.outline import outline
 from radixlm.constrained.spec import GrammarSpec
 from radixlm.constrained.vocab import Vocabulary
@@ -166,9 +167,11 @@ def test_what_cannot_be_held_is_refused(byte_auto: Compiler, byte_compiler: XGra
         byte_auto.compile(any_order({**SCHEMA, "properties": {"a": False, "b": {}, "c": {}}}))
 
 
-def test_the_recogniser_keeps_what_is_required_of_many_properties() -> None:
+def test_the_recogniser_keeps_what_is_required_of_many_properties(
+    byte_vocabulary: Vocabulary,
+) -> None:
     spec = any_order(of_names(40, 6))
-    read = outline(spec, json.loads(spec.source), numbers=None)  # type: ignore[arg-type]
+    read = outline(spec, json.loads(spec.source), FINITE, byte_vocabulary)
     assert read is not None
     assert not read.is_exact
     assert len(read.rules) < 2_000
