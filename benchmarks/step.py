@@ -9,8 +9,8 @@ machine does matters little.
     python benchmarks/step.py --profile forced --batches 16    # where the loop's time goes
 
 The constrained write lists of records, each its own. In "masked" every token is sampled, in
-"forced" a step also appends what the grammar forces; tokens are those of a step, all requests
-together.
+"forced" a step also appends what the grammar forces, in "scored" log-probabilities and distortion
+are asked for besides; tokens are those of a step, all requests together.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from typing import Any, cast
 import torch
 
 from radixlm.runtime.config import CacheConfig, EngineConfig
+from radixlm.runtime.engine.distortion import Distortions
 from radixlm.runtime.engine.inputs import Inputs, Staging
 from radixlm.runtime.engine.runner import Runner
 from radixlm.runtime.engine.sampler import Sampler
 from radixlm.runtime.ipc import SchedulerEnd
-from radixlm.runtime.messages import Progress, Submit
+from radixlm.runtime.messages import LogprobRequest, Progress, Submit
 from radixlm.runtime.request import RequestId, SamplingParams
 from radixlm.runtime.scheduler.forced import Forcing
 from radixlm.runtime.scheduler.loop import Loop
@@ -65,6 +66,19 @@ class TimedSampler(Sampler):
         return tokens
 
 
+class TimedDistortions(Distortions):
+    """Knows how long it took in all, and for how many tokens."""
+
+    seconds, count = 0.0, 0
+
+    def measure(self, *arguments: Any, **options: Any) -> Any:
+        start = time.thread_time()
+        found = super().measure(*arguments, **options)
+        self.seconds += time.thread_time() - start
+        self.count += len(found)
+        return found
+
+
 class NoModel:
     """Answers every pass with the same logits."""
 
@@ -73,6 +87,7 @@ class NoModel:
 
     def __init__(self, unlikely: list[int]) -> None:
         self.sampler = TimedSampler(cpu_kernels=True)
+        self.distortions = TimedDistortions()
         self.device = torch.device("cpu")
         self._staging = Staging(self.device)
         self._logits = torch.randn(1 << 10, VOCAB)
@@ -119,6 +134,7 @@ class Kind:
     temperature: float = 0.0
     constrained: bool = False
     forces: bool = False
+    scored: bool = False
 
 
 KINDS = {
@@ -126,16 +142,22 @@ KINDS = {
     "sampled": Kind(temperature=0.8),
     "masked": Kind(constrained=True),
     "forced": Kind(constrained=True, forces=True),
+    "scored": Kind(constrained=True, forces=True, scored=True),
 }
 
 
 @dataclass(frozen=True)
 class Step:
-    """Of many steps: microseconds of the loop and of choosing tokens; mean of tokens generated."""
+    """Of many steps: microseconds of the loop and of choosing tokens; mean of tokens generated.
+
+    Attributes:
+        distortion: microseconds a token of what a constraint did to the model's distribution.
+    """
 
     loop: float
     sample: float
     tokens: float
+    distortion: float = 0.0
 
 
 def measure(kind: Kind, batch: int, grammars: Grammars, profiler: cProfile.Profile | None) -> Step:
@@ -156,7 +178,13 @@ def measure(kind: Kind, batch: int, grammars: Grammars, profiler: cProfile.Profi
     for index in range(batch):
         tokens = [(index * 31 + i) % VOCAB for i in range(PROMPT)]
         desk.inbox.append(
-            Submit(rid=RequestId(str(index)), tokens=tokens, sampling=sampling, seed=index)
+            Submit(
+                rid=RequestId(str(index)),
+                tokens=tokens,
+                sampling=sampling,
+                seed=index,
+                logprobs=LogprobRequest(start=-1) if kind.scored else None,
+            )
         )
     while not loop.scheduler.running:  # the grammar is compiled
         loop.turn()
@@ -177,6 +205,7 @@ def measure(kind: Kind, batch: int, grammars: Grammars, profiler: cProfile.Profi
         statistics.quantiles((step.loop for step in late), n=10)[0],
         statistics.quantiles((step.sample for step in late), n=10)[0],
         statistics.mean(step.tokens for step in late),
+        model.distortions.seconds / max(model.distortions.count, 1) * 1e6,
     )
 
 
@@ -206,10 +235,12 @@ def main() -> None:
                 "loop": round(step.loop, 1),
                 "sample": round(step.sample, 1),
                 "tokens": round(step.tokens, 1),
+                "distortion_a_token": round(step.distortion, 2),
             }
             print(
                 f"{kind:8} batch {batch:4}: loop {step.loop:7.1f} µs, choosing tokens "
                 f"{step.sample:8.1f} µs, {step.tokens:6.1f} tokens"
+                + (f", distortion {step.distortion:5.2f} µs a token" if step.distortion else "")
             )
     if options.json:
         print(json.dumps({"step_us": found, "allowed_loop_us_at_256": 150 + 2 * 256}))

@@ -1,9 +1,9 @@
 """A match that is complete within its budget of tokens: a matcher around the back end's.
 
-While what remains is over the grammar's ceiling, nothing is asked of the recogniser. Below it,
-while more than `FAR` times the price of completing and `MARGIN` tokens remain, the price is
-believed, and plans are verified each time that the remainder has halved. Nearer, each token has its
-plan.
+While what remains is over the grammar's ceiling, nothing is asked of the recogniser; by far, and a
+token costs a comparison. Below it, while more than `FAR` times the price of completing and `MARGIN`
+tokens remain, the price is believed, and plans are verified each time that the remainder has
+halved. Nearer, each token has its plan.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = ["Closing"]
 FAR = 2
 MARGIN = 32
 BYTES_A_TOKEN = 64  # of a source, which are analysed in the time of one token
+FOREVER = 1 << 60
 MAX_LENGTHS = 16  # positions behind one token whose plans are made to widen a mask
 MAX_RESTS = 8  # of an old plan, that are tried
 MAX_TRIALS = 60  # of a search, one for a token
@@ -69,6 +70,11 @@ class Closing:
         self.remaining = budget
         self.closed_at: int | None = None
         self._tokens: list[int] = []  # accepted, stop tokens too
+        self._brackets = completion.speller.brackets
+        self._ahead = MARGIN + len(completion.spec.source) // BYTES_A_TOKEN
+        self._near, self._each = FOREVER, 0  # when no more tokens remain; and more, for a bracket
+        if (ceiling := completion.ceiling) is not None:
+            self._near, self._each = 1 + ceiling.base + self._ahead, ceiling.each
         if completion.suffices(budget):
             self._standing = Standing(budget // 2)
         else:
@@ -98,8 +104,11 @@ class Closing:
     def admits(self, token: int) -> bool:
         """Whether a token that the mask allows leaves a way to complete the text in time.
 
-        Cost: microseconds while the budget is far; near it a plan is made and verified.
+        Cost: a comparison while the budget is far; near it a plan is made and verified.
         """
+        if self._is_far(token):
+            self._undo_trial()
+            return True
         if self._trial is not None and self._trial[0] == token:
             return True
         if self._is_stop(token):
@@ -165,10 +174,13 @@ class Closing:
         """Advance by a token; false, with nothing changed, for one that `admits` refuses."""
         if not self.admits(token):
             return False
-        if self._trial is None:  # a stop token
+        if self._trial is None:  # far from the budget, or a stop token
             if not self._matcher.accept(token):
                 return False
             following = self._standing
+            is_known = token not in self._brackets and not following.is_followed
+            if not is_known and not self._is_stop(token):
+                following = Standing(following.verify_at, opened=self._opened(token))
         else:
             following = self._trial[1]
         self._past.append(self._standing)
@@ -223,6 +235,10 @@ class Closing:
         self._undo_trial()
         return self._matcher.forced()
 
+    def _is_far(self, token: int) -> bool:
+        """Whether what remains surely suffices behind a token, and the analysis can wait too."""
+        return self.remaining > self._near + self._each * self._opened(token)
+
     def _is_stop(self, token: int) -> bool:
         return token in self._completion.speller.vocabulary.stop_ids
 
@@ -240,7 +256,7 @@ class Closing:
         opened = self._opened(token)
         if (ceiling := completion.ceiling) is not None:
             over = left - ceiling.at(opened)
-            if over <= MARGIN + len(completion.spec.source) // BYTES_A_TOKEN:
+            if over <= self._ahead:
                 completion.begin()
             if over > 0:
                 return Standing(standing.verify_at, opened=opened)
@@ -260,8 +276,7 @@ class Closing:
 
     def _opened(self, token: int) -> int:
         """Return the brackets of the text so far and a token."""
-        text = self._completion.speller.vocabulary.tokens[token]
-        return self._standing.opened + text.count(b"{") + text.count(b"[")
+        return self._standing.opened + self._brackets.get(token, 0)
 
     def _position(self) -> Position | None:
         """Return where the match stands; follow its text now if that was not needed so far."""

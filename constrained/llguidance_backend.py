@@ -182,7 +182,10 @@ class Compiler:
 
     @property
     def stop_row(self) -> Row:
-        """A row that allows stop tokens alone: [ceil(vocab / 32)] i32 on the CPU."""
+        """A row that allows stop tokens alone: [ceil(vocab / 32)] i32 on the CPU.
+
+        llguidance itself allows them, all of them, wherever the text is whole.
+        """
         return self._stop_row
 
 
@@ -217,8 +220,18 @@ class Matcher:
 
         Raises:
             LimitError: this position costs more than llguidance's limits; the match cannot go on.
+            ValueError: the mask is of another vocabulary.
         """
-        mask.numpy()[row] = self.row()
+        if self._row is not None or self._is_over:
+            mask.numpy()[row] = self.row()
+            return
+        # By address: torch's way to a row of a mask takes longer than most masks.
+        size = self._compiler.stop_row.nbytes
+        if mask.stride(0) * 4 != size:
+            raise ValueError(f"a row of the mask must have {size // 4} words, not {mask.stride(0)}")
+        self._fuel.burnt = 0
+        self._matcher.unsafe_compute_mask_ptr(mask.data_ptr() + row * size, size)
+        self._raise_if_broken()
 
     def accept(self, token: int) -> bool:
         """Advance by a token."""
@@ -315,21 +328,26 @@ class Matcher:
         if self._row is not None:
             return self._row
         stop_row = self._compiler.stop_row
-        if self._is_stopped or self._matcher.is_stopped():
-            if not self._is_stopped and self._matcher.is_error():
-                raise LimitError(self._matcher.get_error()[:500], kind=self._kind)
+        if self._is_over:
+            if not self._is_stopped:
+                self._raise_if_broken()
             self._row = stop_row
             return stop_row
-        words = np.zeros_like(stop_row)
+        words = np.empty_like(stop_row)
         self._fuel.burnt = 0
         self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
-        if self._matcher.is_error():
-            raise LimitError(self._matcher.get_error()[:500], kind=self._kind)
-        words |= stop_row
-        if not self._matcher.is_accepting():
-            words ^= stop_row
+        self._raise_if_broken()
         self._row = words
         return words
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether llguidance has no mask to give: after a stop token, or a text's very end."""
+        return self._is_stopped or bool(self._matcher.is_stopped())
+
+    def _raise_if_broken(self) -> None:
+        if self._matcher.is_error():
+            raise LimitError(self._matcher.get_error()[:500], kind=self._kind)
 
 
 class _Tokens:

@@ -23,6 +23,7 @@ class Speller:
         data: [bytes] u8 of all tokens, one after the other.
         starts: [vocab] i64 where each begins in `data`.
         lengths: [vocab] i64 in bytes; 0 for those that are no text.
+        brackets: how many `{` and `[` are in each token that has one.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -32,6 +33,7 @@ class Speller:
             [len(text) for text in vocabulary.tokens], dtype=np.int64
         )
         self.starts: NDArray[np.int64] = np.cumsum(self.lengths) - self.lengths
+        self.brackets = self._brackets()
         self._ids: dict[bytes, int] = {}
         lengths: dict[bytes, set[int]] = {}
         for token, text in enumerate(vocabulary.tokens):
@@ -70,6 +72,12 @@ class Speller:
             found.append(self._ids[text[at : at + lengths[at]]])
             at += lengths[at]
         return tuple(found)
+
+    def _brackets(self) -> dict[int, int]:
+        places = np.flatnonzero((self.data == ord("{")) | (self.data == ord("[")))
+        tokens = np.searchsorted(self.starts, places, side="right") - 1
+        found, counts = np.unique(tokens, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
     def _table(self, text: bytes) -> tuple[list[int], list[int]]:
         """Dynamic programming from the end: (tokens from each byte on, length of the first)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -11,52 +11,63 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...constrained.bitmask import apply_bitmask
+from ..kernels.build import KernelError
 from ..messages import Distortion
+from .native_distortion import NativeDistortion
 
 
-def distortions(
-    logits: Tensor, tokens: NDArray[np.integer[Any]], mask: Tensor | None
-) -> list[Distortion]:
-    """Compare what was chosen, and what was allowed, with what the model would have said.
+class Distortions:
+    """Compares what was chosen, and what was allowed, with what the model would have said.
 
     Args:
-        logits: [n, vocab] f32, unmasked, without temperature and penalties.
-        tokens: [n] what was chosen at each.
-        mask: [n, words] i32 on the host, as `apply_bitmask` has it; None: nothing else was allowed.
-
-    Cost: on a CPU 0.1 ms a row of 4,096, half of what torch takes: its calls are dear for a row.
+        cpu_kernels: whether logits on a CPU are measured by the compiled kernel, if it can be
+            compiled; `distortions_in_torch` is its reference.
     """
-    if logits.device.type == "cpu":
-        rows = [None] * len(tokens) if mask is None else list(mask.numpy())
-        return [
-            _distortion(row, token, words)
-            for row, token, words in zip(logits.numpy(), tokens.tolist(), rows, strict=True)
-        ]
-    return distortions_on_device(logits, tokens, mask)
+
+    def __init__(self, *, cpu_kernels: bool = True) -> None:
+        self._native: NativeDistortion | None = None
+        if cpu_kernels:
+            with contextlib.suppress(KernelError):  # the model's kernels, tried before, warned
+                self._native = NativeDistortion()
+
+    def measure(
+        self,
+        logits: Tensor,
+        rows: NDArray[np.integer[Any]],
+        tokens: NDArray[np.integer[Any]],
+        mask: Tensor | None = None,
+        held: NDArray[np.integer[Any]] | None = None,
+    ) -> list[Distortion]:
+        """Measure some positions, all at once.
+
+        Args:
+            logits: [any, vocab] f32, unmasked, without temperature and penalties.
+            rows: [n] of the logits.
+            tokens: [n] what was chosen at each.
+            mask: [masks, words] i32 on the host, as `apply_bitmask` has it; None: nothing else was
+                allowed.
+            held: [n] the row of the mask of each.
+
+        Cost: on a CPU some microseconds for a row of 4,096.
+        """
+        if self._native is not None and logits.device.type == "cpu":
+            return self._native(logits, rows, tokens, mask, held)
+        picked = logits[torch.from_numpy(np.asarray(rows, np.int64)).to(logits.device)]
+        if mask is not None and held is not None:
+            mask = mask[torch.from_numpy(np.asarray(held, np.int64))]
+        return distortions_in_torch(picked, tokens, mask)
 
 
-def _distortion(
-    logits: NDArray[np.float32], token: int, words: NDArray[np.int32] | None
-) -> Distortion:
-    """Do the same for one position; logits are [vocab], words [words]."""
-    rank = int(np.count_nonzero(logits > logits[token]))
-    allowed = logits[token : token + 1]
-    if words is not None:
-        bits = np.unpackbits(words.view(np.uint8), bitorder="little")[: len(logits)]
-        allowed = logits[: len(bits)][bits.view(np.bool_)]
-    kept = _log_sum_exp(allowed) - _log_sum_exp(logits)
-    return Distortion(kept=min(kept, 0.0), rank=rank, forced=len(allowed) == 1)
-
-
-def _log_sum_exp(values: NDArray[np.float32]) -> float:
-    largest = values.max()
-    return float(largest) + math.log(np.exp(values - largest).sum())
-
-
-def distortions_on_device(
+def distortions_in_torch(
     logits: Tensor, tokens: NDArray[np.integer[Any]], mask: Tensor | None
 ) -> list[Distortion]:
-    """Do what `distortions` says in torch, for any device."""
+    """Do what `Distortions.measure` says for all rows, on any device.
+
+    Args:
+        logits: [n, vocab] f32.
+        tokens: [n].
+        mask: [n, words] i32 on the host.
+    """
     scores = logits.log_softmax(-1)
     chosen = torch.from_numpy(tokens.astype(np.int64)).to(logits.device)[:, None]
     own = scores.gather(-1, chosen)

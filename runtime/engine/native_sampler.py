@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ..kernels.build import SAMPLER, load_library
+from .masks import Masks
 
 if TYPE_CHECKING:
     from .sampler import Drawing
@@ -36,6 +37,7 @@ class _Draw(ctypes.Structure):
         ("rows", ctypes.c_int64),
         ("vocab", ctypes.c_int64),
         ("logits", ctypes.c_void_p),
+        ("masks", Masks),
         *((name, ctypes.c_void_p) for name, _ in _COLUMNS),
         ("tokens", ctypes.c_void_p),
     )
@@ -56,12 +58,28 @@ class NativeDraw:
         self._run = library.radixlm_sampler_draw
         weakref.finalize(self, library.radixlm_sampler_free, self._team)
 
-    def __call__(self, logits: Tensor, drawing: Drawing) -> NDArray[np.int64]:
+    def __call__(
+        self,
+        logits: Tensor,
+        drawing: Drawing,
+        mask: Tensor | None = None,
+        pairs: NDArray[np.int32] | None = None,
+    ) -> NDArray[np.int64]:
         """Choose a token for each row; arguments and result as those of `Sampler.draw`."""
         logits = logits.contiguous()
+        masks = Masks() if mask is None else Masks.of(mask, _held(len(logits), pairs))
         columns = [np.ascontiguousarray(getattr(drawing, name), dtype) for name, dtype in _COLUMNS]
         tokens = np.empty(len(logits), dtype=np.int64)
         addresses = [column.ctypes.data for column in (*columns, tokens)]
-        work = _Draw(*logits.shape, logits.data_ptr(), *addresses)
+        work = _Draw(*logits.shape, logits.data_ptr(), masks, *addresses)
         self._run(self._team, ctypes.byref(work))
         return tokens
+
+
+def _held(rows: int, pairs: NDArray[np.int32] | None) -> NDArray[np.int64]:
+    """Return, for each row of logits, the row of the mask that it is held to; -1: none."""
+    if pairs is None:
+        return np.arange(rows)
+    held = np.full(rows, -1)
+    held[pairs[:, 0]] = pairs[:, 1]
+    return held

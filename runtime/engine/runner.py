@@ -28,6 +28,7 @@ from ..models.settings import Settings
 from ..models.shards import Shards
 from ..models.spec import DecoderSpec, Shape
 from ..quant import find_scheme
+from .distortion import Distortions
 from .drawn import Drawn
 from .inputs import Decodes, Inputs, Row, Staging
 from .memory import make_pool, pool_slots, slot_bytes
@@ -67,6 +68,7 @@ class Runner:
         pool: keys and values.
         host_pool: those that were evicted to the host, if any are.
         sampler: chooses tokens from what `forward` returns.
+        distortions: says what masks did to it.
         vision: how the model takes images; None: text alone.
     """
 
@@ -98,7 +100,9 @@ class Runner:
         self.weight_bytes = compute.weight_bytes
         self.pool = pool
         self.host_pool = host_pool
-        self.sampler = Sampler(cpu_kernels=cpu_kernels and model.device.type == "cpu")
+        has_kernels = cpu_kernels and model.device.type == "cpu"
+        self.sampler = Sampler(cpu_kernels=has_kernels)
+        self.distortions = Distortions(cpu_kernels=has_kernels)
         self.vision = None if encoder is None else encoder.vision
         self._compute = compute
         self._encoder = encoder

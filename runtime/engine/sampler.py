@@ -133,13 +133,14 @@ class Sampler:
             [B] i64 on the logits' device; `FAILED` where a row holds NaN or inf, or nothing that
             is allowed.
         """
-        if mask is not None:
+        is_native = self._native is not None and logits.device.type == "cpu"
+        if mask is not None and not is_native:
             logits = arithmetic.copy_of(logits)
             _apply_mask(logits, mask, pairs)
-        if drawing.greedy.all():
+        if drawing.greedy.all() and (mask is None or not is_native):
             return _likeliest(logits)
-        if self._native is not None and logits.device.type == "cpu":
-            return torch.from_numpy(self._native(logits, drawing))
+        if self._native is not None and is_native:
+            return torch.from_numpy(self._native(logits, drawing, mask, pairs))
         if not drawing.greedy.any():
             return _drawn(logits, drawing)
         tokens = torch.empty(len(drawing.greedy), dtype=torch.int64, device=logits.device)

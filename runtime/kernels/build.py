@@ -29,6 +29,7 @@ FLAGS = ("-O3", "-march=native", "-std=c++20", "-fPIC", "-shared", "-pthread", "
 COMPILE_TIMEOUT_S = 120
 DECODER = "decoder.cpp"  # a whole pass of a model: see `models/native.py`
 SAMPLER = "sampler.cpp"  # tokens of a batch from its logits: see `engine/native_sampler.py`
+DISTORTION = "distortion.cpp"  # what masks did to logits: see `engine/native_distortion.py`
 
 _compiling = threading.Lock()  # one thread of a process at a time
 

@@ -66,7 +66,7 @@ class Flight:
         for one in self._arrived:
             if one.has_grown:
                 row = self._logits[one.row : one.row + 1]
-                self._record(forced_logprobs(one.job, row, one.end - 1))
+                self._record(forced_logprobs(self._runner, one.job, row, one.end - 1))
         if arrived:
             jobs, rows = [one.job for one in arrived], [one.row for one in arrived]
             self._sample = Sample(self._runner, jobs, self._logits, rows)
@@ -100,7 +100,7 @@ class Flight:
             if job.wants_prompt_logprobs:
                 self._record(prompt_logprobs(job, logits, position))
             if job.submit.logprobs is not None:
-                self._record(forced_logprobs(job, logits, position))
+                self._record(forced_logprobs(self._runner, job, logits, position))
             at += len(logits)
             if piece.samples and job.is_over:
                 self.prompts.append(job)

@@ -33,14 +33,16 @@ def fill_mask(jobs: Sequence[Job], vocab_size: int) -> Mask | None:
         None when none is constrained.
     """
     filling: list[Job] = []  # of each row of the mask, the job whose matcher fills it
-    rows: dict[tuple[int, int, bytes], int] = {}
+    rows: dict[tuple[int, int, int], list[int]] = {}  # by what is cheap to compare
     pairs: list[tuple[int, int]] = []
     for index, job in enumerate(jobs):
         if job.matcher is None:
             continue
-        row = rows.setdefault(_state(job), len(filling))
+        alike = rows.setdefault(_mark(job), [])
+        row = next((row for row in alike if _is_same(filling[row], job)), len(filling))
         if row == len(filling):
             filling.append(job)
+            alike.append(row)
         pairs.append((index, row))
     if not pairs:
         return None
@@ -55,7 +57,12 @@ def fill_mask(jobs: Sequence[Job], vocab_size: int) -> Mask | None:
     return Mask(mask, np.array(pairs, dtype=np.int32))
 
 
-def _state(job: Job) -> tuple[int, int, bytes]:
-    """Equal for jobs whose matchers allow the same tokens now: near its end a budget counts."""
-    assert job.grammar is not None
-    return id(job.grammar), job.max_new, job.tokens[job.prompt : job.count].tobytes()
+def _mark(job: Job) -> tuple[int, int, int]:
+    """Equal for jobs whose matchers may allow the same tokens now."""
+    return id(job.grammar), job.count - job.prompt, int(job.tokens[job.count - 1])
+
+
+def _is_same(one: Job, other: Job) -> bool:
+    """Whether two jobs with one mark have generated the same: near its end a budget counts."""
+    texts = [job.tokens[job.prompt : job.count] for job in (one, other)]
+    return one.max_new == other.max_new and np.array_equal(texts[0], texts[1])

@@ -21,7 +21,7 @@ import zmq
 from ..config import EngineConfig
 from ..errors import EngineError
 from ..ipc import SchedulerEnd, Wire
-from ..kernels.build import DECODER, SAMPLER, cache_folder, compile_ahead
+from ..kernels.build import DECODER, DISTORTION, SAMPLER, cache_folder, compile_ahead
 from ..messages import Fatal, Ready
 
 # How long another thread of Python (an analysis of a grammar) may go on when a pass has ended.
@@ -45,7 +45,7 @@ def serve(config: EngineConfig, wire: Wire, context: zmq.Context[zmq.Socket[byte
     end = SchedulerEnd(wire, context)
     try:
         if config.model.device != "cuda" and not config.model.disable_cpu_kernels:
-            compile_ahead(DECODER, SAMPLER)  # while torch is imported
+            compile_ahead(DECODER, SAMPLER, DISTORTION)  # while torch is imported
         # Heavy imports happen here, so that whoever starts a scheduler does not pay for them.
         from ..engine.runner import Runner
         from ..tokenizer import load_tokenizer

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..engine.distortion import distortions
 from ..engine.logits import Logprobs, Scores, copy_of, logprobs
 from ..engine.runner import Runner
 from ..engine.sampler import Sampler, SampleRow
@@ -46,7 +45,7 @@ class Sample:
             rows: for each job, its row of `logits`.
         """
         self.jobs = jobs
-        self._sampler = runner.sampler
+        self._sampler, self._distortions = runner.sampler, runner.distortions
         self._logits = logits if len(rows) == logits.shape[0] else copy_of(logits, rows)
         self._mask = mask = fill_mask(jobs, logits.shape[1])
         words, pairs = mask or (None, None)
@@ -77,13 +76,21 @@ class Sample:
                     self._scores[index] = self._score(index, tokens[index : index + 1])
         for index, scores in self._scores.items():
             if tokens[index] >= 0:
-                job = self.jobs[index]
-                note(job, scores.read())
-                if index in held:
-                    part, row = slice(index, index + 1), held[index]
-                    assert self._mask is not None
-                    words = self._mask.words[row : row + 1]
-                    job.distortions += distortions(self._logits[part], tokens[part], words)
+                note(self.jobs[index], scores.read())
+        if self._mask is not None:
+            asking = [index for index in self._scores if index in held and tokens[index] >= 0]
+            self._measure(asking, tokens, self._mask.words, [held[index] for index in asking])
+
+    def _measure(
+        self, asking: list[int], tokens: NDArray[np.int64], words: Tensor, held: list[int]
+    ) -> None:
+        """Note what the mask did to some of the jobs, each held to a row of it."""
+        if not asking:
+            return
+        rows = np.array(asking)
+        found = self._distortions.measure(self._logits, rows, tokens[rows], words, np.array(held))
+        for index, one in zip(asking, found, strict=True):
+            self.jobs[index].distortions.append(one)
 
     def _score(self, index: int, token: Tensor | NDArray[Any]) -> Scores:
         request = self.jobs[index].submit.logprobs
@@ -178,10 +185,11 @@ def note(job: Job, found: Logprobs) -> None:
     job.id_logprobs.extend(found.ids)
 
 
-def forced_logprobs(job: Job, logits: Tensor, position: int) -> Record | None:
+def forced_logprobs(runner: Runner, job: Job, logits: Tensor, position: int) -> Record | None:
     """Score forced tokens by the pass that computes what is before them.
 
     Args:
+        runner: of the pass.
         job: which has asked for it.
         logits: [wanted, vocab] f32; row i predicts the token after position + i.
         position: of the first.
@@ -201,7 +209,7 @@ def forced_logprobs(job: Job, logits: Tensor, position: int) -> Record | None:
     def record() -> None:
         note(job, scores.read())
         if job.matcher is not None:
-            job.distortions += distortions(rows, targets, None)
+            job.distortions += runner.distortions.measure(rows, np.arange(len(targets)), targets)
 
     return record
 

@@ -291,6 +291,12 @@ def test_a_hostile_source_that_compiles_fills_a_mask_and_forces_nothing_endless(
     assert len(matcher.forced()) <= 1
 
 
+def test_llguidance_writes_into_masks_of_its_own_width_alone(vocabulary: Vocabulary) -> None:
+    matcher = load_backend("llguidance", vocabulary).compile(GrammarSpec.regex("a+")).matcher()
+    with pytest.raises(ValueError, match="a row of the mask must have"):
+        matcher.fill(allocate_bitmask(1, vocabulary.size + 64), 0)
+
+
 def test_xgrammars_numbers_for_expressions_are_the_ones_we_read() -> None:
     import xgrammar
 

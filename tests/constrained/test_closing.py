@@ -219,6 +219,30 @@ def test_a_match_that_goes_back_has_its_budget_back(
     assert other.remaining == 6
 
 
+def test_brackets_opened_far_from_the_budget_can_all_be_closed(
+    bpe: auto_backend.Compiler, vocabulary: Vocabulary
+) -> None:
+    """Each bracket raises the ceiling, also one that is opened again after going back."""
+    grammar = bpe.compile(GrammarSpec.json_schema({"type": "array", "items": {}}))
+    opening = vocabulary.tokens.index(b"[")
+    match = Closing.of(grammar, 400)
+    assert isinstance(match, Closing)
+    for _ in range(2):
+        depth = 0
+        while match.admits(opening):
+            assert match.accept(opening)
+            depth += 1
+        assert depth > 100
+        match.rollback(depth - 10)
+        assert match.remaining == 390
+        assert all(match.accept(opening) for _ in range(depth - 10))
+        other = match.fork()
+        while not other.is_finished:
+            assert other.accept(other.way_out())
+        assert other.is_accepting
+        match.rollback(depth)
+
+
 def test_an_admitted_token_that_is_not_taken_leaves_no_trace(
     bpe: auto_backend.Compiler, vocabulary: Vocabulary
 ) -> None:

@@ -1,24 +1,24 @@
-// Draws a token for each row of logits on a CPU: temperature, top-k, top-p, min-p, Gumbel noise.
+// Draws a token for each row of logits on a CPU: masks, temperature, top-k, top-p, min-p, noise.
 //
 // What is drawn is the largest of logit / temperature + noise among the tokens that the filters
 // keep. Neither noise for the whole vocabulary nor its order is needed for that. The likeliest
 // token is always kept, so only tokens that score more than it contend, and a bound on a token's
 // noise that takes no logarithm rules nearly all others out. The filters keep the likeliest so
 // many, so that the best contender is judged by what is likelier than itself: one pass that counts
-// and adds up. A contender that is dropped takes along all that are less likely. `engine/sampler.py` is the reference and `engine/native_sampler.py` the caller,
-// where the struct here is repeated.
+// and adds up. A contender that is dropped takes along all that are less likely. `engine/sampler.py`
+// is the reference and `engine/native_sampler.py` the caller, where the struct here is repeated.
 
 #include <algorithm>
-#include <cstddef>
-#include <limits>
 #include <vector>
 
+#include "row.h"
 #include "team.h"
 #include "vector.h"
 
 struct Draw {
   int64_t rows, vocab;
   const float* logits;  // [rows, vocab]
+  Masks masks;
   // [rows] each; see `Drawing`
   const bool* greedy;
   const float* temperature;
@@ -36,7 +36,6 @@ constexpr int64_t FAILED = -1;
 constexpr int64_t LEAST_SHARED = 8 * 4096;  // logits; fewer are done before a helper has woken up
 constexpr int64_t CHUNK = 64 * LANES;       // summands that are added in f32 before f64
 constexpr float LOG2_E = 1.44269504088896341f;
-constexpr float INFINITE = std::numeric_limits<float>::infinity();
 
 typedef uint64_t Words __attribute__((vector_size(LANES * 4)));
 constexpr int WORDS = LANES / 2;
@@ -79,25 +78,6 @@ Vec least_log2(UVec hashes) {
 }
 constexpr float LEAST_LOG2 = -33;  // of u = 2^-33, where all 32 bits are 0
 
-struct Row {
-  Row(const float* logits, int64_t vocab) : logits(logits), vocab(vocab), tail(fill(-INFINITE)) {
-    std::memcpy(&tail, logits + vocab / LANES * LANES, vocab % LANES * sizeof(float));
-  }
-
-  // Calls work(first token, LANES logits) for all tokens from `begin`, a multiple of LANES, to
-  // `end`; -inf fills the last ones up.
-  template <class Work>
-  void each(int64_t begin, int64_t end, const Work& work) const {
-    int64_t i = begin;
-    for (; i + LANES <= std::min(end, vocab); i += LANES) work(i, load(logits + i));
-    if (i < end) work(i, tail);
-  }
-
-  const float* logits;
-  int64_t vocab;
-  Vec tail;  // what is left of the logits after whole registers
-};
-
 // Returns the first of the largest logits' tokens, or FAILED: one is NaN, or the largest infinite.
 int64_t find_likeliest(const Row& row) {
   Vec largest = fill(-INFINITE);
@@ -110,8 +90,9 @@ int64_t find_likeliest(const Row& row) {
   for (int lane = 1; lane < LANES; ++lane) best = std::max(best, largest[lane]);
   if (any(odd) || !std::isfinite(best)) return FAILED;
   int64_t token = 0;
-  while (token + LANES <= row.vocab && !any(load(row.logits + token) == best)) token += LANES;
-  while (row.logits[token] != best) ++token;
+  while (!any(row.at(token) == best)) token += LANES;
+  const Vec around = row.at(token);
+  for (int lane = 0; around[lane] != best; ++lane) ++token;
   return token;
 }
 
@@ -225,7 +206,7 @@ int64_t choose(const std::vector<Contender>& found, const Filters& filters) {
 int64_t draw_row(const Draw& d, int64_t index) {
   static thread_local std::vector<Contender> found;
   static thread_local std::vector<float> weights;
-  const Row row(d.logits + index * d.vocab, d.vocab);
+  const Row row(d.logits + index * d.vocab, d.vocab, d.masks.of(index), d.masks.num_words);
   const int64_t likeliest = find_likeliest(row);
   if (likeliest == FAILED || d.greedy[index]) return likeliest;
   const float temperature = d.temperature[index], best = row.logits[likeliest];

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from radixlm.constrained.bitmask import apply_bitmask_reference
 from radixlm.runtime.engine import logits as arithmetic
 from radixlm.runtime.engine import native_sampler
 from radixlm.runtime.engine.native_sampler import NativeDraw
@@ -158,6 +159,28 @@ def test_tokens_of_a_row_are_the_same_alone_and_in_any_batch(kernel: NativeDraw)
         assert kernel(logits[row : row + 1], drawing.take(np.array([row]))) == together[row]
     order = rng.permutation(40)
     assert np.array_equal(kernel(logits[order], drawing.take(order)), together[order])
+
+
+@needs_compiler
+@pytest.mark.parametrize("vocab", [5, 31, 32, 64, 1030])
+@pytest.mark.parametrize("covered", [0, 40], ids=["whole", "padded"])
+def test_a_mask_forbids_as_if_it_had_been_applied(
+    kernel: NativeDraw, vocab: int, covered: int
+) -> None:
+    """Half of the rows are held to one of three masks, which may end before the logits do."""
+    rng = np.random.default_rng(vocab)
+    logits, drawing = random_logits(rng, 60, vocab + covered), random_drawing(rng, 60, vocab)
+    drawing.greedy[::3] = True
+    words = rng.integers(-(2**31), 2**31, (3, -(-vocab // 32))).astype(np.int32)
+    words[2] = 0
+    mask = torch.from_numpy(words)
+    pairs = np.stack((rng.permutation(60)[:30], rng.integers(0, 3, 30)), 1).astype(np.int32)
+    masked = logits.clone()
+    apply_bitmask_reference(masked, mask, torch.from_numpy(pairs))
+    found = kernel(logits, drawing, mask, pairs)
+    assert np.array_equal(found, kernel(masked, drawing))
+    assert set(found[pairs[pairs[:, 1] == 2, 0]].tolist()) == {FAILED}
+    assert torch.equal(Sampler().draw(logits, drawing, mask=mask, pairs=pairs), torch.tensor(found))
 
 
 @needs_compiler

@@ -13,6 +13,7 @@ from torch import Tensor
 from radixlm.constrained.grammar import Grammar, Matcher
 from radixlm.radix_cache import RadixCache
 from radixlm.runtime.config import ScheduleConfig
+from radixlm.runtime.engine.distortion import Distortions
 from radixlm.runtime.engine.drawn import Drawn
 from radixlm.runtime.engine.inputs import Decodes, Row, stand_in
 from radixlm.runtime.engine.runner import Runner
@@ -66,6 +67,7 @@ class HashModel:
     def __init__(self) -> None:
         self.kept: dict[int, int] = {}  # slot -> state after its token
         self.sampler = Sampler(cpu_kernels=False)
+        self.distortions = Distortions(cpu_kernels=False)
 
     def forward(
         self, rows: Sequence[Row], decodes: Decodes | None = None, drawn: Drawn | None = None
