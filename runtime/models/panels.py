@@ -1,6 +1,6 @@
 """Packing weights in the order in which the CPU kernels read them, see `kernels/csrc/matrix.h`.
 
-Rows are packed in the memory where they lie, by all threads: that takes a sixth of the time of
+Rows are packed in the memory where they lie, by all threads: a small part of the time of
 reading them from a file, most of which goes to getting memory for the first time.
 """
 
