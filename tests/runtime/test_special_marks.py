@@ -77,7 +77,7 @@ def test_forced_calls_have_the_special_tokens_of_their_format(name: str, engine:
         "gpt-oss": ["<|channel|>", "<|constrain|>", "<|message|>"],
     }
     assert marks_in(answer, engine.desk.tokenizer) == wanted[name]
-    parser = open_parser(written, {"switch", "lamp"}, streams=False)
+    parser = open_parser(written, dict.fromkeys(("switch", "lamp"), FLAG), streams=False)
     _, _, [(called, arguments)] = joined(parser.feed(answer["text"]) + parser.finish())
     assert called in ("switch", "lamp")
     assert json.loads(arguments).keys() == {"on"}
