@@ -8,7 +8,6 @@
 #pragma once
 
 #include <algorithm>
-#include <climits>
 #include <vector>
 
 #include "team.h"
@@ -16,11 +15,12 @@
 
 constexpr int REGISTERS = 4;  // of a panel
 constexpr int PANEL = REGISTERS * LANES;
+constexpr int MAX_ROWS_AT_ONCE = MAX_ROWS / 2;  // of a tile that is as wide as a panel
 
 // Accumulators stay in registers only where every loop over them is unrolled.
 #define UNROLL _Pragma("GCC unroll 32")
 
-// Without this GCC reads a weight from memory for each row.
+// Without this GCC widens a weight again for each row.
 #if defined(__x86_64__)
 #define IN_REGISTERS(a, b) asm("" : "+x"(a), "+x"(b))
 #else
@@ -42,33 +42,33 @@ struct Matrix {
 };
 
 // How weights lie in a panel: UNITS of a type for each input, and how registers are made of them.
-// For more than TILES tiles of ROWS rows each they are widened to f32 once, instead of by each tile.
+// Those that IS_DEAR to make are widened to f32 once if several tiles read them.
 struct Floats {
   typedef float Unit;
   static constexpr int UNITS = PANEL, STEP = 1;  // STEP inputs lie together
-  static constexpr int ROWS = MAX_ROWS, TILES = INT_MAX;
-  static constexpr bool IS_GROUPED = false;
+  static constexpr bool IS_DEAR = false, IS_GROUPED = false;
 
   static Vec weight(const Unit* from, int, int v) { return load(from + v * LANES); }
 };
 
+// Read each time: a register for it would be missing in tiles of MAX_ROWS.
+static const volatile UVec UPPER_HALVES = ~UVec{} << 16;
+
 struct Halves {
   typedef bf16 Unit;
   static constexpr int UNITS = PANEL, STEP = 2;
-  static constexpr int ROWS = MAX_ROWS - 1, TILES = 2;  // the mask takes a register
-  static constexpr bool IS_GROUPED = false;
+  static constexpr bool IS_DEAR = false, IS_GROUPED = false;
 
   static Vec weight(const Unit* from, int i, int v) {
     const UVec pairs = load_as<UVec>(from + v * 2 * LANES);
-    return (Vec)(i == 0 ? pairs << 16 : pairs & 0xFFFF0000u);
+    return (Vec)(i == 0 ? pairs << 16 : pairs & UPPER_HALVES);
   }
 };
 
 struct Bytes {
   typedef int8_t Unit;
   static constexpr int UNITS = PANEL, STEP = 1;
-  static constexpr int ROWS = MAX_ROWS, TILES = 1;
-  static constexpr bool IS_GROUPED = false;
+  static constexpr bool IS_DEAR = true, IS_GROUPED = false;
 
   static Vec weight(const Unit* from, int, int v) {
     return __builtin_convertvector(widened(from + v * LANES), Vec);
@@ -78,8 +78,7 @@ struct Bytes {
 struct Nibbles {  // from 0 to 15, times 16 for each register before: it stays where it is in its unit
   typedef uint16_t Unit;
   static constexpr int UNITS = LANES, STEP = 1;
-  static constexpr int ROWS = MAX_ROWS, TILES = 1;
-  static constexpr bool IS_GROUPED = true;
+  static constexpr bool IS_DEAR = true, IS_GROUPED = true;
 
   static Vec weight(const Unit* from, int, int v) {
     return __builtin_convertvector((IVec)(widened(from) & 15u << 4 * v), Vec);
@@ -117,15 +116,16 @@ template <class K, int AHEAD, bool IS_GROUP, int ROWS, int FIRST, int COUNT>
       UNROLL
       for (int v = 0; v < COUNT; v += 2) {
         Vec w0 = K::weight(from, i, FIRST + v), w1 = K::weight(from, i, FIRST + v + 1);
-        IN_REGISTERS(w0, w1);
+        if constexpr (K::STEP == 1) IN_REGISTERS(w0, w1);
         UNROLL
         for (int r = 0; r < ROWS; ++r) {
           const float value = x[r * stride + k + i];
           acc[r][v] += w0 * value;
           acc[r][v + 1] += w1 * value;
         }
+        // Forget what was read, here and below: reading it again is cheaper than a register.
+        if (v + 2 < COUNT) asm("" : "+r"(x));
       }
-      // Forget what was read: reading it again is cheaper than a register.
       if (i + 1 < K::STEP) asm("" : "+r"(from));
     }
   }
@@ -148,7 +148,7 @@ template <class K, int AHEAD, bool IS_GROUP, int ROWS = MAX_ROWS, class... Rest>
 static void panel_tile(int rows, Rest... rest) {
   if constexpr (ROWS > 0) {
     if (rows < ROWS) return panel_tile<K, AHEAD, IS_GROUP, ROWS - 1>(rows, rest...);
-    if constexpr (ROWS <= K::ROWS / 2) {
+    if constexpr (ROWS <= MAX_ROWS_AT_ONCE) {
       tile<K, AHEAD, IS_GROUP, ROWS, 0, 4>(rest...);
     } else {
       tile<K, AHEAD, IS_GROUP, ROWS, 0, 2>(rest...);
@@ -167,9 +167,8 @@ template <class K>
 class Products {
  public:
   Products(const Matrix& m, const float* x, int64_t stride, int64_t rows)
-      : m_(m), x_(x), stride_(stride), rows_(rows), is_widened_(rows > K::TILES * int64_t{K::ROWS}),
-        tiles_((rows - 1) / (is_widened_ ? MAX_ROWS : K::ROWS) + 1),
-        is_small_(rows <= K::ROWS / 2) {
+      : m_(m), x_(x), stride_(stride), rows_(rows), tiles_((rows + MAX_ROWS - 1) / MAX_ROWS),
+        is_small_(rows <= MAX_ROWS_AT_ONCE) {
     if constexpr (K::IS_GROUPED) add_up();
   }
 
@@ -199,14 +198,15 @@ class Products {
       group.scales = m_.scales + at;
       group.lowest = m_.lowest + at;
     }
-    if (is_widened_) widen(from, count);
+    const bool is_widened = K::IS_DEAR && tiles_ > 1;
+    if (is_widened) widen(from, count);
     for (int64_t t = 0; t < tiles_; ++t) {
       const int64_t row = rows_ * t / tiles_, next = rows_ * (t + 1) / tiles_;
       const int rows = static_cast<int>(next - row);
       const float* x = x_ + row * stride_ + k;
       float* out = out_ + row * PANEL;
       if constexpr (K::IS_GROUPED) group.inputs = &inputs_[row * group.stride + g];
-      if (is_widened_)
+      if (is_widened)
         panel_tile<Floats, BYTES, K::IS_GROUPED>(rows, x, stride_, wide_, count, ahead, group, out);
       else
         panel_tile<K, BYTES, K::IS_GROUPED>(rows, x, stride_, from, count, ahead, group, out);
@@ -245,9 +245,7 @@ class Products {
 
   const Matrix& m_;
   const float* x_;
-  const int64_t stride_, rows_;
-  const bool is_widened_;
-  const int64_t tiles_;
+  const int64_t stride_, rows_, tiles_;
   const bool is_small_;  // each weight is read once
   alignas(64) static thread_local inline float wide_[INPUTS_IN_CACHE * PANEL];
   alignas(64) static thread_local inline float out_[ROWS_IN_CACHE * PANEL];
