@@ -45,6 +45,7 @@ ERROR_BYTES = 2 << 10
 # there are none until the grammar is analysed.
 GRAMMAR_BYTES = 240 << 10
 NODE_BYTES = 265
+LARGE_BYTES = 64 << 10  # of a result: what a grammar is made of in more than some milliseconds
 
 
 class Backend(Protocol):
@@ -99,15 +100,27 @@ def load_backend(name: str, vocabulary: Vocabulary) -> Backend:
     return make(vocabulary)
 
 
-def bytes_of(spec: GrammarSpec, result: Grammar | GrammarError) -> int:
-    """Estimate what is kept of a spec: its text, its automata, the network of its completion.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a spec.
 
-    Once the grammar is analysed, it is more.
+    Attributes:
+        result: what there is of it now.
+        num_bytes: of the spec's text, and of the result as it came from who compiled it.
     """
-    size = len(spec.source)
-    if isinstance(result, GrammarError):
-        return size + ERROR_BYTES
-    return size + GRAMMAR_BYTES + NODE_BYTES * result.completion.num_nodes
+
+    result: Grammar | GrammarError
+    num_bytes: int
+
+    @property
+    def memory(self) -> int:
+        """An estimate of the bytes taken: the texts, the automata, the network of the completion.
+
+        Once the grammar is analysed, it is more.
+        """
+        if isinstance(self.result, GrammarError):
+            return self.num_bytes + ERROR_BYTES
+        return self.num_bytes + GRAMMAR_BYTES + NODE_BYTES * self.result.completion.num_nodes
 
 
 class GrammarCompiler:
@@ -138,7 +151,7 @@ class GrammarCompiler:
         Args:
             vocabulary: what the masks are over.
             max_cached: how many finished specs are kept.
-            max_bytes: how much memory they may take together, as `bytes_of` estimates it; the
+            max_bytes: how much memory they may take together, as `Kept` estimates it; the
                 newest is kept whatever it takes.
             max_queued: how many specs may wait or be in the works.
             timeout_s: after this a spec's future fails.
@@ -151,7 +164,7 @@ class GrammarCompiler:
         self._backend = load_backend(backend, vocabulary)
         self._max_cached = max_cached
         self._max_bytes = max_bytes
-        self._results: dict[GrammarSpec, Grammar | GrammarError] = {}  # of the finished
+        self._kept: dict[GrammarSpec, Kept] = {}  # of the finished
         self._max_queued = max_queued
         self._timeout_s = timeout_s
         self._ids = itertools.count()
@@ -162,6 +175,7 @@ class GrammarCompiler:
         self._deadlines: deque[Pending] = deque()  # the first due first
         self._counts = Counts()
         self._is_closed = False
+        self._large_turn = threading.Lock()  # of who makes a grammar of a large result
         setup = Setup(
             vocabulary.tokens,
             tuple(sorted(vocabulary.stop_ids)),
@@ -281,8 +295,22 @@ class GrammarCompiler:
             case Done(id=id, result=result):
                 with self._changed:
                     found = self._find(id)
-                if found is not None:
+                if found is None:
+                    return
+                if isinstance(result, Lowered) and len(result.source) > LARGE_BYTES:
+                    # Aside, so that no other grammar waits; a daemon, as all here.
+                    threading.Thread(
+                        target=self._load_large,
+                        args=(found, notice),
+                        name="grammar-load",
+                        daemon=True,
+                    ).start()
+                else:
                     self._finish(found, self._loaded(found.spec, result), notice)
+
+    def _load_large(self, pending: Pending, notice: Done) -> None:
+        with self._large_turn:
+            self._finish(pending, self._loaded(pending.spec, notice.result), notice)
 
     def _loaded(self, spec: GrammarSpec, result: Result) -> Grammar | GrammarError:
         if isinstance(result, Refusal):
@@ -314,13 +342,14 @@ class GrammarCompiler:
             if notice.is_from_disk:
                 self._count("from_disk")
             self._finished[spec] = future
-            self._results[spec] = result
+            made = notice.result.source if isinstance(notice.result, Lowered) else ""
+            self._kept[spec] = Kept(result, len(spec.source) + len(made))
             size = self._kept_bytes()
             while len(self._finished) > 1 and (
                 len(self._finished) > self._max_cached or size > self._max_bytes
             ):
                 oldest, _ = self._finished.popitem(last=False)
-                size -= bytes_of(oldest, self._results.pop(oldest))
+                size -= self._kept.pop(oldest).memory
         # Outside the lock, for this runs the callbacks of the waiting.
         if isinstance(result, GrammarError):
             future.set_exception(result)
@@ -359,7 +388,7 @@ class GrammarCompiler:
 
     def _kept_bytes(self) -> int:
         """Estimate anew what is kept: a grammar that is analysed takes more."""
-        return sum(bytes_of(*one) for one in self._results.items())
+        return sum(one.memory for one in self._kept.values())
 
     def _find(self, id: int) -> Pending | None:
         return next((one for one in self._pending.values() if one.id == id), None)

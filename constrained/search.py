@@ -88,11 +88,13 @@ class _Branch:
 
     def _follow(self, tokens: Sequence[int], guide: Guide) -> None:
         """Go on by tokens, as far as the matcher takes them."""
+        taken: list[int] = []  # joined at once: a plan may have 100,000 tokens
         for token in tokens:
             if not self.matcher.accept(token):
                 break
             self.position = guide.after(self.position, token)
-            self.path = (*self.path, token)
+            taken.append(token)
+        self.path += tuple(taken)
 
     def next_child(self, guide: Guide) -> _Branch | None:
         """Return what the next token leads to; None if there is none, or it leads nowhere."""
