@@ -14,7 +14,7 @@
     regular.py    grammars without recursion as one pattern, for outlines
     schema.py     core schemas to xgrammar's EBNF (with objects.py, strings.py, numbers.py, ebnf.py)
     reasoning.py  free text, bounded in tokens, in front of what is constrained
-    tags.py       structural tags, which tags_lark.py and tags_ebnf.py write
+    tags.py       structural tags, read into tags_parts.py; tags_lark.py and tags_ebnf.py write them
     pattern.py    regexes to EBNF; automaton.py: are they empty, finite, what is their opposite
     completion.py closing.py  documents that end within a budget of tokens, by way of outline.py,
                   loose.py, expressions.py, network.py, recogniser.py, spelling.py, search.py

@@ -20,8 +20,9 @@ from .numbers import Unbounded
 from .pattern import lower_pattern
 from .schema import lower_schema, schema_expression
 from .spec import GrammarSpec, Reasoning, parse_json
-from .tags import Constant, Joined, Until, read_tags
+from .tags import read_tags
 from .tags_ebnf import ebnf_of
+from .tags_parts import Constant, Joined, Until
 from .vocab import Vocabulary
 
 __all__ = ["Outline", "outline"]

@@ -20,33 +20,29 @@ from .contract import Contract, Finding
 from .errors import GrammarError, MalformedError, UnsupportedError
 from .gbnf import one_line_rules
 from .pattern import lower_pattern
-from .plan import Plan, compile_json
+from .plan import compile_json
 from .spec import GrammarSpec, parse_json
 from .special import character, pieces
+from .tags_parts import (
+    MAX_FREE_CHARS,
+    Constant,
+    Derived,
+    Either,
+    Free,
+    Islands,
+    Joined,
+    Listed,
+    Matching,
+    Part,
+    Quoted,
+    Until,
+    Valid,
+)
 from .vocab import Vocabulary
 
-__all__ = [
-    "KIND",
-    "MAX_FREE_CHARS",
-    "Constant",
-    "Derived",
-    "Either",
-    "Free",
-    "Islands",
-    "Joined",
-    "Listed",
-    "Matching",
-    "Part",
-    "Quoted",
-    "Tags",
-    "Until",
-    "Valid",
-    "placed",
-    "read_tags",
-]
+__all__ = ["KIND", "Tags", "placed", "read_tags"]
 
 KIND: Literal["structural_tag"] = "structural_tag"
-MAX_FREE_CHARS = 8_000  # of bounded free text: five states of the lexer each, as it is met
 
 _IGNORE = re.compile(r"^\s*%ignore\b", re.MULTILINE)
 FIELDS = {
@@ -62,108 +58,6 @@ FIELDS = {
     "triggered_tags": {"triggers", "tags", "at_least_one", "stop_after_first"},
     "tags_with_separator": {"tags", "separator", "at_least_one", "stop_after_first"},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """Exactly this text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Valid:
-    """A JSON document."""
-
-    plan: Plan
-    at: str  # the JSON pointer of its schema in the tag
-
-
-@dataclass(frozen=True, slots=True)
-class Matching:
-    """Text of a pattern."""
-
-    ebnf: str  # as `lower_pattern` writes it
-
-
-@dataclass(frozen=True, slots=True)
-class Derived:
-    """Text of a grammar in xgrammar's EBNF."""
-
-    rules: str  # a line each, `root` among them
-    at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Quoted:
-    """Text of a grammar in llguidance's Lark."""
-
-    lark: str  # `start` among its rules
-    at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """One part after the other."""
-
-    parts: tuple[Part, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Either:
-    """One of several parts."""
-
-    options: tuple[Part, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Free:
-    """Any text, to the very end; at most so many characters."""
-
-    max_chars: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Until:
-    """Any text up to the first of some marks, that mark included."""
-
-    marks: tuple[str, ...]
-    max_chars: int | None  # before the mark
-
-
-@dataclass(frozen=True, slots=True)
-class Islands:
-    """Free text in which a trigger opens what belongs to it, to the very end."""
-
-    after: Mapping[str, Part]  # trigger: what must follow it
-    free: tuple[str, ...]  # special tokens that may stand in the text, where triggers begin so
-    at_least_one: bool
-    stop_after_first: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """The same part several times."""
-
-    part: Part
-    separator: str
-    at_least_one: bool
-    stop_after_first: bool
-
-
-Part = (
-    Constant
-    | Valid
-    | Matching
-    | Derived
-    | Quoted
-    | Joined
-    | Either
-    | Free
-    | Until
-    | Islands
-    | Listed
-)
 
 
 @dataclass(frozen=True, slots=True)

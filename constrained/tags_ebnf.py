@@ -14,8 +14,8 @@ from .ebnf import ALL, EMPTY, Rules, alternation, charset, complement, literal, 
 from .errors import GrammarError, LimitError, MalformedError, UnsupportedError
 from .normal.form import Core
 from .schema import schema_expression
-from .tags import (
-    KIND,
+from .tags import KIND, placed
+from .tags_parts import (
     Constant,
     Derived,
     Either,
@@ -28,7 +28,6 @@ from .tags import (
     Quoted,
     Until,
     Valid,
-    placed,
 )
 
 __all__ = ["ebnf_of"]

@@ -12,8 +12,8 @@ from .lark import LarkRules, literal
 from .plan import Plan
 from .regexes import rust_syntax
 from .special import encoded, pieces
-from .tags import (
-    KIND,
+from .tags import KIND, placed
+from .tags_parts import (
     Constant,
     Derived,
     Either,
@@ -26,7 +26,6 @@ from .tags import (
     Quoted,
     Until,
     Valid,
-    placed,
 )
 from .vocab import Vocabulary
 
