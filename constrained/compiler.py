@@ -45,7 +45,6 @@ ERROR_BYTES = 2 << 10
 # there are none until the grammar is analysed.
 GRAMMAR_BYTES = 240 << 10
 NODE_BYTES = 265
-LARGE_BYTES = 64 << 10  # of a result: what a grammar is made of in more than some milliseconds
 
 
 class Backend(Protocol):
@@ -175,7 +174,6 @@ class GrammarCompiler:
         self._deadlines: deque[Pending] = deque()  # the first due first
         self._counts = Counts()
         self._is_closed = False
-        self._large_turn = threading.Lock()  # of who makes a grammar of a large result
         setup = Setup(
             vocabulary.tokens,
             tuple(sorted(vocabulary.stop_ids)),
@@ -292,25 +290,20 @@ class GrammarCompiler:
                 with self._changed:
                     if (found := self._find(id)) is not None:
                         found.is_started = True
-            case Done(id=id, result=result):
+            case Done(id=id):
                 with self._changed:
                     found = self._find(id)
                 if found is None:
                     return
-                if isinstance(result, Lowered) and len(result.source) > LARGE_BYTES:
-                    # Aside, so that no other grammar waits; a daemon, as all here.
-                    threading.Thread(
-                        target=self._load_large,
-                        args=(found, notice),
-                        name="grammar-load",
-                        daemon=True,
-                    ).start()
-                else:
-                    self._finish(found, self._loaded(found.spec, result), notice)
+                # Each aside: what one takes, milliseconds mostly, is not known before, and the next
+                # must not wait for it. A daemon, as all here.
+                making = threading.Thread(
+                    target=self._make, args=(found, notice), name="grammar-load", daemon=True
+                )
+                making.start()
 
-    def _load_large(self, pending: Pending, notice: Done) -> None:
-        with self._large_turn:
-            self._finish(pending, self._loaded(pending.spec, notice.result), notice)
+    def _make(self, pending: Pending, notice: Done) -> None:
+        self._finish(pending, self._loaded(pending.spec, notice.result), notice)
 
     def _loaded(self, spec: GrammarSpec, result: Result) -> Grammar | GrammarError:
         if isinstance(result, Refusal):

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from radixlm.constrained import compiler as compiler_module
-from radixlm.constrained.compiler import LARGE_BYTES, GrammarCompiler
+from radixlm.constrained.compiler import GrammarCompiler
 from radixlm.constrained.errors import GrammarError, LimitError, MalformedError
 from radixlm.constrained.grammar import Grammar
 from radixlm.constrained.lowered import Lowered, Refusal
@@ -54,19 +54,23 @@ class Shop:
     def finish(self, source: str, **more: Any) -> None:
         error = MalformedError("bad", kind="regex")
         result = Refusal.of(error) if source == "bad" else Lowered("fake", source)
+        before = set(threading.enumerate())
         self.notify(Done(self.id_of(source), result, **more))
+        for made in set(threading.enumerate()) - before:
+            if source != "slow":
+                made.join()
 
 
 class Loader:
     """A back end that loads anything but a bug."""
 
-    large_may_go_on = threading.Event()
+    slow_may_go_on = threading.Event()
 
     def load(self, spec: GrammarSpec, lowered: Lowered) -> Grammar:
         if spec.source == "bug":
             raise KeyError("oops")
-        if len(lowered.source) > LARGE_BYTES:
-            assert self.large_may_go_on.wait(10)
+        if spec.source == "slow":
+            assert self.slow_may_go_on.wait(10)
         return Made()  # type: ignore[return-value]
 
 
@@ -257,15 +261,13 @@ def test_an_unknown_back_end_is_refused_with_the_names(byte_vocabulary: Vocabula
         GrammarCompiler(byte_vocabulary, max_cached=1, backend="zebra")
 
 
-def test_no_grammar_waits_while_a_large_one_is_made(make: Make) -> None:
+def test_no_grammar_waits_while_another_is_made(make: Make) -> None:
     compiler, shop = make()
-    large, small = regexes("ls")
-    waiting = compiler.submit(large), compiler.submit(small)
-    Loader.large_may_go_on.clear()
-    shop.notify(Done(shop.id_of("l"), Lowered("fake", "x" * (LARGE_BYTES + 1))))
-    shop.finish("s")
+    waiting = [compiler.submit(GrammarSpec.regex(source)) for source in ("slow", "a")]
+    Loader.slow_may_go_on.clear()
+    shop.finish("slow")
+    shop.finish("a")
     assert waiting[1].result(5)
     assert not waiting[0].done()
-    Loader.large_may_go_on.set()
+    Loader.slow_may_go_on.set()
     assert waiting[0].result(5)
-    assert compiler.counts().kept_bytes > LARGE_BYTES
