@@ -2,7 +2,8 @@
 
 Bytes decide where a text stands: in the opening mark, in the reasoning, in what closes it, or in
 the constrained text. So a token may span two of these. The reasoning is bounded in tokens: behind
-the last of them only what closes it is legal, and that last one ends with a whole character.
+the last of them only what closes it is legal, and that last one ends with a whole character: so
+a character is begun only where enough tokens are left for the rest of its bytes, one for each.
 
 A mask before the constrained text is made once for each place in the marks: some milliseconds.
 """
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Frame", "Reasoned"]
+
+MAX_MISSING = 3  # bytes of a character that has begun
+NEVER = MAX_MISSING + 1
 
 Row = NDArray[np.int32]  # of a mask
 
@@ -75,7 +79,7 @@ class Frame:
         self.max_tokens = reasoning.max_tokens
         self.start = self.placed(Standing(Part.OPENING))
         self._back = _fallbacks(self.end)
-        self._rows: dict[tuple[Part, int, bytes, bool], Row] = {}
+        self._rows: dict[tuple[Part, int, bytes, int], Row] = {}
         # Made here, so that no mask waits for it: 0.1 s for a large vocabulary, once.
         self._texts = _texts_of(vocabulary)
         special = [text for text in vocabulary.tokens if is_code(text) and text in self.end]
@@ -124,7 +128,7 @@ class Frame:
         # A token that begins in the opening mark is one of reasoning if more than the mark is said.
         is_spent = standing.part is Part.FREE or len(free) > min(offset, len(self.end))
         spent = standing.spent + is_spent
-        if begun is None or self._is_past(spent, is_whole=not begun):
+        if begun is None or _missing(begun) > self._left(spent):
             return None
         return self.placed(Standing(part, offset, begun, spent)), answer
 
@@ -134,25 +138,27 @@ class Frame:
             free = free.replace(code, b" ")
         return _begun(free)
 
-    def _is_past(self, spent: int, *, is_whole: bool) -> bool:
-        """Whether so many tokens are too many; the last ends with a whole character."""
-        bound = self.max_tokens
-        return bound is not None and (spent > bound or (spent == bound and not is_whole))
+    def _left(self, spent: int) -> int:
+        """How many tokens may come behind so many, of those that end a character; -1: too many."""
+        if self.max_tokens is None:
+            return MAX_MISSING
+        return max(min(self.max_tokens - spent, MAX_MISSING), -1)
 
     def row(self, standing: Standing) -> Row:
         """Return which tokens may come before the constrained text: [ceil(vocab / 32)] i32."""
-        is_last = standing.part is Part.FREE and standing.spent + 1 == self.max_tokens
-        key = standing.part, standing.offset, standing.begun, is_last
+        # In a mark nothing, or nothing yet, is spent: the place alone says what may come.
+        left = self._left(standing.spent + 1) if standing.part is Part.FREE else 0
+        key = standing.part, standing.offset, standing.begun, left
         if key not in self._rows:
-            self._rows[key] = self._made(standing, is_last=is_last)
+            self._rows[key] = self._made(standing, left)
         return self._rows[key]
 
-    def _made(self, standing: Standing, *, is_last: bool) -> Row:
+    def _made(self, standing: Standing, left: int) -> Row:
         tokens = self.vocabulary.tokens
         bits = np.zeros(-(-len(tokens) // 32) * 32, dtype=np.uint8)
         asked: Iterable[int]
         if standing.part is Part.FREE and not standing.begun:
-            bits[: len(tokens)] = self._texts.whole if is_last else self._texts.free
+            bits[: len(tokens)] = self._texts.missing <= left
             head = self.end[: standing.offset]
             asked = (
                 token
@@ -304,25 +310,34 @@ def _begun(text: bytes) -> bytes | None:
     return decoder.getstate()[0]
 
 
+def _missing(begun: bytes) -> int:
+    """Return how many bytes are missing of a character that begins so; 0 where none has begun."""
+    if not begun:
+        return 0
+    return 2 + (begun[0] >= 0xE0) + (begun[0] >= 0xF0) - len(begun)
+
+
+def _lacks(text: bytes) -> int:
+    begun = _begun(text) if text else None
+    return NEVER if begun is None else _missing(begun)
+
+
 @dataclass(frozen=True, slots=True)
 class _Texts:
     """What is known of a vocabulary's tokens as free text."""
 
-    free: NDArray[np.uint8]  # [vocab] 1 for those that may begin it
-    whole: NDArray[np.uint8]  # [vocab] 1 for those of these that end with a whole character
+    missing: NDArray[np.uint8]  # [vocab] bytes of the last character; NEVER where it is no text
     by_first: Mapping[int, Sequence[int]]  # first byte: tokens
 
 
 @lru_cache(maxsize=4)
 def _texts_of(vocabulary: Vocabulary) -> _Texts:
-    begun = [_begun(text) if text else None for text in vocabulary.tokens]
     by_first: dict[int, list[int]] = {}
     for token, text in enumerate(vocabulary.tokens):
         if text:
             by_first.setdefault(text[0], []).append(token)
     return _Texts(
-        np.array([one is not None for one in begun], dtype=np.uint8),
-        np.array([one == b"" for one in begun], dtype=np.uint8),
+        np.array([_lacks(text) for text in vocabulary.tokens], dtype=np.uint8),
         by_first,
     )
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections import Counter
 
 import pytest
 from hypothesis import settings
 
+from radixlm.runtime.kernels.build import cache_folder
+
 settings.register_profile("quick", max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a cache of its own: a grammar kept by an earlier run is not compiled again.
+
+    The compiled kernels stay where they are, for they take a minute.
+    """
+    kernels = cache_folder() / "kernels"
+    kernels.mkdir(parents=True, exist_ok=True)
+    base = tempfile.mkdtemp(prefix="radixlm-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(base, ignore_errors=True))
+    os.environ["XDG_CACHE_HOME"] = base
+    own = cache_folder()
+    own.mkdir()
+    (own / "kernels").symlink_to(kernels)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -99,6 +99,23 @@ def test_the_bound_holds_in_tokens_and_the_close_is_forced(
     assert matcher.forced() == '"a":'
 
 
+@pytest.mark.parametrize("bound", range(1, 6))
+@pytest.mark.parametrize("seed", range(8))
+def test_a_character_is_begun_only_where_it_can_be_ended(
+    seed: int, bound: int, compiler: auto_backend.Compiler, letters: Vocabulary
+) -> None:
+    rng = random.Random(seed)
+    reasoning = Reasoning(begin="<think>", max_tokens=bound)
+    matcher = compiler.compile(GrammarSpec.regex("[ab]").after(reasoning)).matcher()
+    for _ in range(40):
+        if matcher.is_finished:
+            break
+        mask = allowed(matcher, letters)
+        pieces = [token for token in mask if letters.tokens[token] >= b"\x80"]
+        assert matcher.accept(rng.choice(sorted(pieces or mask)))
+    assert matcher.is_accepting
+
+
 def test_no_reasoning_at_all_is_a_bound_too(
     compiler: auto_backend.Compiler, letters: Vocabulary
 ) -> None:

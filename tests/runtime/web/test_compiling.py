@@ -120,6 +120,7 @@ def test_a_grammar_that_another_client_waits_for_outlives_who_hangs_up(server: S
                 asyncio.create_task(session.post("/generate", json=body)) for _ in range(2)
             )
             while in_work(await asyncio.to_thread(read, server)) == 0:
+                assert not staying.done(), await staying.result().text()
                 await asyncio.sleep(0.02)
             leaving.cancel()
             answer = await staying

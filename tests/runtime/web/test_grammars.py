@@ -108,7 +108,7 @@ def test_openai_clients_that_are_not_strict_are_told_what_failed(
         choice = server.post("/v1/chat/completions", body).json()["choices"][0]
     else:
         answer = server.post("/v1/chat/completions", {**body, "stream": True})
-        lines = [line for line in answer.text.splitlines() if line.startswith("data: {")]
+        lines = [line for line in answer.content.splitlines() if line.startswith(b"data: {")]
         choice = json.loads(lines[-1][6:])["choices"][0]
     assert choice["finish_reason"] == "invalid"
     assert choice["failures"][0]["keyword"] == "/uniqueItems"

@@ -24,7 +24,8 @@ TALK: Any = [{"role": "user", "content": "x"}]
 
 
 def events(answer: Any) -> list[Any]:
-    lines = [line for line in answer.text.splitlines() if line.startswith("data: {")]
+    # By bytes: text splits at separators too that stand in what is said.
+    lines = [line for line in answer.content.splitlines() if line.startswith(b"data: {")]
     return [json.loads(line[6:]) for line in lines]
 
 
